@@ -1,0 +1,70 @@
+"""Family and version to a ready engine."""
+
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+import torch
+
+from models import weights
+from models.graph import Engine, Task
+from models.results import Family, FamilyResult, Reason, Version, absent
+
+# Where each family's engine class lives; imported only when asked for, so that a host pays
+# for no more than it serves.
+ENGINES: dict[Family, tuple[str, str]] = {
+    "activity": ("models.activity", "ActivityEngine"),
+    "pitch": ("models.pitch", "PitchEngine"),
+    "timbre": ("models.timbre", "TimbreEngine"),
+    "emotion": ("models.emotion", "EmotionEngine"),
+    "clarity": ("models.clarity", "ClarityEngine"),
+    "prosody": ("models.prosody", "ProsodyEngine"),
+    "fluency": ("models.fluency", "FluencyEngine"),
+    "transcript": ("models.transcript", "TranscriptEngine"),
+}
+
+
+class Unavailable:
+    """Stands where an engine's weights are missing: says so for every take."""
+
+    def __init__(self, family: Family, version: str, why: str) -> None:
+        self.family: Family = family
+        self.version = Version(name=family, version=version, sha256="")
+        self.why = why
+
+    def analyze_batch(self, tasks: Sequence[Task]) -> list[FamilyResult]:
+        answer = absent(self.family, Reason.model_unavailable, self.why)
+        return [answer] * len(tasks)
+
+
+def load(family: Family, version: str = "1", device: str = "cpu") -> Engine:
+    """The engine of that version, or WeightsUnavailable."""
+    module, name = ENGINES[family]
+    loader: Callable[[str, str], Engine] = getattr(import_module(module), name).load
+    return loader(version, device)
+
+
+def load_or_unavailable(family: Family, version: str = "1", device: str = "cpu") -> Engine:
+    """A platform starts without a model; the family answers `model_unavailable`."""
+    try:
+        return load(family, version, device)
+    except weights.WeightsUnavailable as error:
+        return Unavailable(family, version, str(error))
+
+
+def load_all(
+    families: Iterable[Family], *, transcript: str | Path | None = None, device: str | None = None
+) -> dict[Family, Engine]:
+    """The shipped engines of the families, and whisper's from the checkpoint that is named."""
+    where = device or best_device()
+    versions = {"transcript": str(transcript or NO_CHECKPOINT)}
+    return {
+        family: load_or_unavailable(family, versions.get(family, "1"), where) for family in families
+    }
+
+
+NO_CHECKPOINT = ""  # no whisper checkpoint was named
+
+
+def best_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
