@@ -1,0 +1,128 @@
+"""`vocality analyze`: takes in, one Analysis each, in the order of the files."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from cli.show import show
+from models.audio import Audio
+from models.graph import FAMILIES, Options
+from models.results import Analysis, Family
+
+BATCH = 16  # takes measured together
+errors = Console(stderr=True)
+
+
+def run(
+    files: list[Path],
+    *,
+    families: str | None,
+    as_json: bool,
+    server: str | None,
+    options: Mapping[str, object],
+    model: str | None,
+) -> None:
+    chosen, settings = _families(families), _options(options)
+    measured = (
+        _remote(files, server, chosen, settings)
+        if server
+        else _local(files, chosen, settings, model)
+    )
+    failed = False
+    for path, outcome in measured:
+        if isinstance(outcome, str):
+            failed = True
+            errors.print(f"{path}: {outcome}", style="red", highlight=False, markup=False)
+        elif as_json:
+            print(outcome.model_dump_json())
+        else:
+            show(outcome, path.name)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _families(text: str | None) -> tuple[Family, ...]:
+    if text is None:
+        return FAMILIES
+    named = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := set(named) - set(FAMILIES):
+        known = ", ".join(FAMILIES)
+        raise typer.BadParameter(f"no family {', '.join(sorted(unknown))}; there are {known}")
+    return tuple(family for family in FAMILIES if family in named)
+
+
+def _options(options: Mapping[str, object]) -> Options:
+    try:
+        return Options.model_validate(options)
+    except ValidationError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+Outcome = Analysis | str  # or what went wrong
+
+
+def _local(
+    files: list[Path], families: tuple[Family, ...], options: Options, model: str | None
+) -> Iterator[tuple[Path, Outcome]]:
+    import torch
+
+    from app.settings import settings
+    from models import engines, graph
+
+    torch.set_num_threads(1)
+    ready = engines.load_all(
+        graph.closure(families), transcript=model or settings().transcript_model
+    )
+    for start in range(0, len(files), BATCH):
+        part = files[start : start + BATCH]
+        takes = [_decoded(path) for path in part]
+        audios = [take for take in takes if not isinstance(take, str)]
+        analyses = iter(graph.analyze(audios, ready, families, options) if audios else [])
+        for path, take in zip(part, takes, strict=True):
+            yield path, take if isinstance(take, str) else next(analyses)
+
+
+def _decoded(path: Path) -> Audio | str:
+    from models.audio import UnreadableAudio
+    from models.decode import decode
+
+    try:
+        return decode(path)
+    except UnreadableAudio as error:
+        return f"{error.detail} ({error.code})"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _remote(
+    files: list[Path], server: str, families: tuple[Family, ...], options: Options
+) -> Iterator[tuple[Path, Outcome]]:
+    import httpx2
+
+    fields = {"families": ",".join(families), "options": options.model_dump_json()}
+    with httpx2.Client(base_url=server, timeout=600) as client:
+        for path in files:
+            try:
+                with path.open("rb") as file:
+                    reply = client.post("/v1/analyze", files={"file": file}, data=fields)
+            except OSError as error:
+                yield path, f"cannot be read: {error.strerror}"
+                continue
+            except httpx2.HTTPError as error:
+                yield path, f"{server} does not answer: {error}"
+                continue
+            yield path, _outcome(reply.status_code, reply.text)
+
+
+def _outcome(status: int, text: str) -> Outcome:
+    if status == 200:
+        return Analysis.model_validate_json(text)
+    try:
+        problem = json.loads(text)
+        return f"{problem['detail']} ({problem['code']})"
+    except (ValueError, KeyError):
+        return f"the server answered {status}"

@@ -1,0 +1,93 @@
+"""`vocality`: one verb a file, imported when it is called, so that --help is instant."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="vocality",
+    help="Measure voices, here or on a Ray cluster.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+models = typer.Typer(no_args_is_help=True, help="Weights: what is here, and what can be fetched.")
+app.add_typer(models, name="models")
+
+Files = Annotated[list[Path], typer.Argument(help="Takes: WAV, FLAC, MP3, M4A, OGG, WebM, AIFF.")]
+Families = Annotated[str | None, typer.Option(help="Comma list, all by default.")]
+
+
+@app.command()
+def analyze(
+    files: Files,
+    families: Families = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One Analysis a line.")] = False,
+    server: Annotated[str | None, typer.Option(help="Send the takes to this platform.")] = None,
+    language: Annotated[str | None, typer.Option(help="Of the transcript, e.g. en.")] = None,
+    a4_hz: Annotated[float, typer.Option(help="Concert pitch.", min=415, max=466)] = 440.0,
+    model: Annotated[
+        str | None, typer.Option(help="Whisper checkpoint: name, path or registry URI.")
+    ] = None,
+) -> None:
+    """Measure takes; no server is needed."""
+    from cli import analyze as verb
+
+    verb.run(
+        files,
+        families=families,
+        as_json=as_json,
+        server=server,
+        options={"language": language, "a4_hz": a4_hz},
+        model=model,
+    )
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    profile: Annotated[str, typer.Option(help="Placement: laptop or cluster.")] = "laptop",
+) -> None:
+    """Run the platform until Ctrl-C."""
+    from cli import serve as verb
+
+    verb.run(host=host, port=port, profile=profile)
+
+
+@app.command()
+def demo() -> None:
+    """Start the platform, send it a take over HTTP, show the result, stop."""
+    from cli import demo as verb
+
+    verb.run()
+
+
+@app.command()
+def bench(
+    only: Annotated[str | None, typer.Option(help="Comma list of parts; all by default.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
+) -> None:
+    """Measure speed and memory beside the peers; write BENCHMARKS.md."""
+    from cli import bench as verb
+
+    verb.run(only=only, output=output)
+
+
+@models.command("list")
+def models_list() -> None:
+    """The weights that ship, with version, digest and licence."""
+    from cli import models as verb
+
+    verb.show()
+
+
+@models.command("fetch")
+def models_fetch(
+    name: Annotated[str, typer.Argument(help="A whisper checkpoint: tiny, base, small, ...")],
+) -> None:
+    """Fetch a whisper checkpoint into the cache, with progress; resumes where it stopped."""
+    from cli import models as verb
+
+    verb.fetch(name)

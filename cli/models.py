@@ -1,0 +1,1 @@
+"""`vocality models`: what is here, and what can be fetched."""

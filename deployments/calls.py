@@ -1,0 +1,50 @@
+"""Calls between replicas: a dead one is asked again, and faults come back as themselves."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
+
+from app.analyzer import DeadlineExceeded, Overloaded, Unavailable
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 5  # the callee answers for its own deadline; past this it hangs
+T = TypeVar("T")
+
+
+async def ask(call: Callable[[], Awaitable[T]], callee: str, timeout_s: float) -> T:
+    """The callee's answer. If its replica dies the question, safe to repeat, is put once more.
+
+    Raises what the callee raised, as itself: Ray's wrapper would show a remote traceback.
+    """
+    for last_try in (False, True):
+        try:
+            async with asyncio.timeout(timeout_s + GRACE_S):
+                return await call()
+        except (RayActorError, DeploymentUnavailableError) as error:
+            log.warning("%s lost a replica (%s)", callee, type(error).__name__)
+            if last_try:
+                raise Unavailable(f"{callee} is not running.") from None
+        except TimeoutError:
+            raise DeadlineExceeded(f"{callee} gave no answer in time.") from None
+        except BackPressureError:
+            raise Overloaded(retry_after_s=1.0) from None
+        except Exception as error:
+            cause = getattr(error, "cause", None)
+            raise (cause if isinstance(cause, Exception) else error) from None
+    raise AssertionError("unreachable: the second try returns or raises")
+
+
+async def stream(
+    handle: DeploymentHandle[Any], method: str, *arguments: object
+) -> AsyncIterator[Any]:
+    """The steps of a generator method in another replica."""
+    steps = getattr(handle.options(stream=True), method).remote(*arguments)
+    assert isinstance(steps, DeploymentResponseGenerator)
+    async for step in steps:
+        yield step

@@ -1,0 +1,141 @@
+"""AnalyzerHost: one or more engines behind a batcher, on CPU or GPU."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+
+from app.analyzer import Lane
+from app.settings import settings
+from deployments.batcher import Batcher, Limits
+from deployments.placement import Placement, deploy
+from models import engines, graph
+from models.audio import ANALYSIS_RATE, Audio
+from models.graph import Answer, Options, Task
+from models.results import Family, FamilyResult
+
+log = logging.getLogger(__name__)
+
+CONFIGURED = "configured"  # the transcript's version where the settings name the checkpoint
+STUCK_S = 900  # a batch that runs longer means a hung device: the replica is replaced
+
+
+class HostSpec(BaseModel):
+    """What one host serves, and with what."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    versions: dict[Family, str]
+    device: str = "auto"
+    threads: int = 1  # of torch inside one batch; Ray's num_cpus is admission only
+    slots: int = 1  # batches at once
+    batch_seconds: float = 120
+    waiting_seconds: float = 3600
+    gpu_memory_fraction: float | None = None
+    placement: Placement = Placement()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a host is asked about one take: its families, and results from other hosts."""
+
+    families: tuple[Family, ...]
+    wanted: tuple[Family, ...]  # of the whole run: what optional inputs to expect
+    given: Mapping[Family, FamilyResult] = field(default_factory=dict)
+    options: Options = field(default_factory=Options)
+    lane: Lane = "interactive"
+    timeout_s: float = 600
+
+
+class AnalyzerHost:
+    def __init__(self, spec: HostSpec) -> None:
+        torch.set_num_threads(spec.threads)
+        device = engines.best_device() if spec.device == "auto" else spec.device
+        if spec.gpu_memory_fraction and device != "cpu":
+            torch.cuda.set_per_process_memory_fraction(spec.gpu_memory_fraction)
+        self.engines = {
+            family: engines.load_or_unavailable(family, version, device)
+            for family, version in spec.versions.items()
+        }
+        self._executor = ThreadPoolExecutor(spec.slots, thread_name_prefix="engine")
+        limits = Limits(
+            batch_seconds=spec.batch_seconds,
+            waiting_seconds=spec.waiting_seconds,
+            slots=spec.slots,
+        )
+        self._batcher = Batcher(self._run_batch, limits, self._executor)
+        self._busy_since: dict[int, float] = {}
+        self._warm_up()
+
+    async def analyze(self, audio: Audio, ask: Ask) -> dict[Family, Answer]:
+        """Every family that was asked for, computed from each other and from `given`."""
+        return {family: answer async for family, answer in self.analyze_stepwise(audio, ask)}
+
+    async def analyze_stepwise(
+        self, audio: Audio, ask: Ask
+    ) -> AsyncIterator[tuple[Family, Answer]]:
+        """The same, each family as it comes: for those who show progress."""
+        deadline = time.monotonic() + ask.timeout_s
+
+        async def submit(family: Family, needs: Mapping[Family, FamilyResult]) -> FamilyResult:
+            task = Task(audio, needs, ask.options)
+            left = deadline - time.monotonic()
+            return await self._batcher.submit(family, task, ask.lane, left)
+
+        async for step in graph.run(ask.families, ask.wanted, ask.given, submit):
+            yield step
+
+    def stats(self) -> dict[str, float]:
+        sizes = self._batcher.batch_sizes
+        return {
+            "waiting_seconds": self._batcher.waiting_seconds,
+            "mean_batch": float(np.mean(sizes)) if sizes else 0.0,
+        }
+
+    def check_health(self) -> None:
+        now = time.monotonic()
+        if any(now - since > STUCK_S for since in self._busy_since.values()):
+            raise RuntimeError(f"A batch has been running for more than {STUCK_S} s.")
+
+    def _run_batch(self, family: Family, tasks: list[Task]) -> list[FamilyResult]:
+        mark = id(tasks)
+        self._busy_since[mark] = time.monotonic()
+        try:
+            with torch.inference_mode():
+                return graph.answer(self.engines[family], tasks)
+        finally:
+            del self._busy_since[mark]
+
+    def _warm_up(self) -> None:
+        """First calls pay for kernels and plans, so that no request does."""
+        started = time.perf_counter()
+        t = np.arange(ANALYSIS_RATE) / ANALYSIS_RATE
+        take = Audio((0.3 * np.sin(2 * np.pi * 220 * t)).astype(np.float32), ANALYSIS_RATE)
+        results: dict[Family, FamilyResult] = {}
+        wanted = tuple(self.engines)
+        for family in graph.closure(wanted):
+            if family not in self.engines:
+                continue
+            needs = {n: results[n] for n in graph.inputs_of(family, wanted) if n in results}
+            if len(needs) == len(graph.inputs_of(family, wanted)):
+                [results[family]] = graph.answer(self.engines[family], [Task(take, needs)])
+        log.info("warm after %.1f s: %s", time.perf_counter() - started, sorted(results))
+
+
+def build(spec: HostSpec) -> serve.Application:
+    """One host as a Serve application; the same class on a laptop and on a cluster."""
+    return deploy(AnalyzerHost, spec.placement).bind(_configured(spec))
+
+
+def _configured(spec: HostSpec) -> HostSpec:
+    """The spec with whisper's checkpoint as the operator named it."""
+    if spec.versions.get("transcript") != CONFIGURED:
+        return spec
+    named = settings().transcript_model or engines.NO_CHECKPOINT
+    return spec.model_copy(update={"versions": {**spec.versions, "transcript": named}})

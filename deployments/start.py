@@ -1,0 +1,127 @@
+"""Starts the platform from a profile: Ray, Serve's door, and every application of the file."""
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import ray
+import yaml
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+
+from app.settings import Settings
+from deployments.host import CONFIGURED
+
+PROFILES = Path(__file__).parent
+LONGEST_SOCKET_FOLDER = 40  # characters: Ray's sockets below it must fit in 107
+OBJECT_STORE = 300 * 1024 * 1024  # bytes
+
+
+class Application(BaseModel):
+    """One application of a profile, in Ray Serve's own schema."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    route_prefix: str | None
+    import_path: str
+    args: dict[str, Any] = {}
+
+    def build(self) -> serve.Application:
+        """Call the builder with the arguments that its annotation validates."""
+        module, name = self.import_path.split(":")
+        builder: Callable[[BaseModel], serve.Application] = getattr(import_module(module), name)
+        [parameter] = signature(builder, eval_str=True).parameters.values()
+        return builder(parameter.annotation.model_validate(self.args))
+
+
+class Profile(BaseModel):
+    """A whole serve.*.yaml; an unknown key is an error, where Ray would ignore it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    proxy_location: str
+    http_options: dict[str, Any]
+    logging_config: dict[str, Any] = {}
+    applications: list[Application]
+
+
+def read(name: str) -> Profile:
+    return Profile.model_validate(yaml.safe_load((PROFILES / f"serve.{name}.yaml").read_text()))
+
+
+def applications(profile: Profile, settings: Settings) -> list[Application]:
+    """The profile's applications; without a whisper checkpoint its host and route are left out."""
+    if settings.transcript_model:
+        return list(profile.applications)
+    return [_without_transcript(a) for a in profile.applications if not _is_transcript(a)]
+
+
+def connect(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Join the cluster that RAY_ADDRESS names, or start Ray on this machine."""
+    if settings.ray_address:
+        _join(settings.ray_address, environment)
+    else:
+        _start_ray(settings.home)
+
+
+def serve_profile(name: str, settings: Settings) -> None:
+    """Serve the profile's applications; returns when every replica is ready."""
+    profile = read(name)
+    door = {**profile.http_options, "host": settings.host, "port": settings.port}
+    serve.start(
+        proxy_location=profile.proxy_location,
+        http_options=door,
+        logging_config=profile.logging_config or {"log_level": "WARNING"},
+    )
+    targets = [
+        serve.RunTarget(application.build(), application.name, application.route_prefix)
+        for application in applications(profile, settings)
+    ]
+    serve.run_many(targets)
+
+
+def stop() -> None:
+    serve.shutdown()
+    ray.shutdown()
+
+
+def _is_transcript(application: Application) -> bool:
+    return application.args.get("versions") == {"transcript": CONFIGURED}
+
+
+def _without_transcript(application: Application) -> Application:
+    routes = dict(application.args.get("routes", {}))
+    if routes.pop("transcript", None) is None:
+        return application
+    return application.model_copy(update={"args": {**application.args, "routes": routes}})
+
+
+def _join(address: str, environment: Mapping[str, str]) -> None:
+    root = str(Path(__file__).resolve().parents[1])
+    ray.init(address, runtime_env={"working_dir": root, "env_vars": dict(environment)})
+
+
+def _start_ray(home: Path) -> None:
+    """One Ray of our own, never one that happens to run here; its files under `home`."""
+    folder = (home / "ray").resolve()
+    if len(str(folder)) > LONGEST_SOCKET_FOLDER:
+        folder = Path(tempfile.gettempdir()) / f"vocality-ray-{os.getuid()}"
+    # Loopback only, and no token file in the user's home.
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")
+    ray.init(
+        "local",
+        num_cpus=max(os.cpu_count() or 1, 2),
+        include_dashboard=False,
+        object_store_memory=OBJECT_STORE,
+        _temp_dir=str(folder),
+        log_to_driver=False,
+        logging_level=logging.WARNING,
+    )
