@@ -1,0 +1,63 @@
+"""The database: its engine, and which of its failures mean 'come back later'."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app.errors import DatabaseDown
+
+CONNECT_TIMEOUT = 5.0  # seconds
+SERVER_SETTINGS = {"application_name": "vocality", "lock_timeout": "10s", "timezone": "UTC"}
+
+# Classes of SQLSTATE that pass by themselves: connection, rollback (deadlock), resources,
+# intervention (shutdown, timeout), lock not available.
+_PASSING = ("08", "40", "53", "57", "55P03")
+
+
+def engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
+    """Connections to `postgresql://...`, checked before use so that a restart heals by itself."""
+
+    async def connect() -> Any:  # noqa: ANN401
+        try:
+            return await asyncpg.connect(
+                _dsn(url), timeout=CONNECT_TIMEOUT, server_settings=SERVER_SETTINGS
+            )
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise DatabaseDown("The database cannot be reached.") from error
+
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        pool_pre_ping=True,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=CONNECT_TIMEOUT,
+    )
+
+
+def _dsn(url: str) -> str:
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@asynccontextmanager
+async def outages() -> AsyncIterator[None]:
+    """Turn the failures that pass by themselves into DatabaseDown; bugs stay what they are."""
+    try:
+        yield
+    except PoolTimeout as error:
+        raise DatabaseDown("Every database connection is in use.") from error
+    except DBAPIError as error:
+        if not _passes(error):
+            raise
+        raise DatabaseDown("The database went away.") from error
+
+
+def _passes(error: DBAPIError) -> bool:
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return error.connection_invalidated or not state or state.startswith(_PASSING)

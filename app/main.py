@@ -1,0 +1,72 @@
+"""The application: any set of services behind one door."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from app import health, problems
+from app.analyses import routes as analyses
+from app.limits import Bodies
+from app.problems import Problem
+from app.recordings import routes as recordings
+from app.services import Services
+from app.settings import MiB, Settings
+from app.telemetry import Telemetry
+
+Routers = Sequence[tuple[APIRouter, int]]  # and the largest body each takes, in bytes
+
+FORM_OVERHEAD = MiB  # multipart boundaries and text fields around a file
+JSON_BODY = MiB
+
+
+def routers(settings: Settings) -> Routers:
+    """Every service. A process may serve fewer."""
+    return (
+        (health.router, 0),
+        (analyses.one_shot, settings.max_one_shot_bytes + FORM_OVERHEAD),
+        (analyses.router, JSON_BODY),
+        (analyses.streams, 0),
+        (recordings.uploads, settings.max_upload_bytes + FORM_OVERHEAD),
+        (recordings.router, JSON_BODY),
+    )
+
+
+def create_app(services: Services, served: Routers | None = None) -> FastAPI:
+    """The door to these services. Whoever made them listens to their news and closes them."""
+    app = FastAPI(
+        title="Nexus Vocality",
+        version="1",
+        summary="Voice analysis: pitch, timbre, expression, clarity, prosody, fluency, words.",
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.services = services
+    for router, max_body in routers(services.settings) if served is None else served:
+        app.include_router(router, max_body_size=max_body)
+    problems.install(app)
+    app.add_middleware(Bodies, timeout_s=services.settings.body_timeout_s)
+    app.add_middleware(Telemetry, metrics=services.metrics)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's document, where every failure is a Problem."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, summary=app.summary, routes=app.routes
+        )
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas.pop("HTTPValidationError", None)
+        schemas.pop("ValidationError", None)
+        shape = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(shape.pop("$defs"))
+        schemas["Problem"] = shape
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,117 @@
+"""What can be done with a recording. Knows the database and storage, never HTTP."""
+
+import asyncio
+import os
+import tempfile
+import unicodedata
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import ids, pages
+from app.analyzer import Inspection
+from app.errors import NotFound
+from app.security import User
+from app.services import Services
+from app.storage import chunks_of
+from app.tables import Recording
+
+MAX_NAME = 200  # characters
+
+
+def visible_to(user: User) -> Select[Recording]:
+    """Every query of recordings starts here: nobody reads another singer's takes."""
+    return select(Recording).where(Recording.owner_id == user.id, Recording.deleted_at.is_(None))
+
+
+async def get(session: AsyncSession, user: User, recording_id: str) -> Recording:
+    found = None
+    if ids.valid("rec", recording_id):
+        found = await session.scalar(visible_to(user).where(Recording.id == recording_id))
+    if found is None:
+        raise NotFound("No such recording.")
+    return found
+
+
+async def page(
+    session: AsyncSession, user: User, limit: int, cursor: str | None
+) -> tuple[Sequence[Recording], str | None]:
+    """Newest first, and the cursor of the next page."""
+    query = visible_to(user).order_by(Recording.id.desc()).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(Recording.id < await _start(session, user, cursor))
+    found = list(await session.scalars(query))
+    rest = len(found) > limit
+    return found[:limit], pages.encode(found[limit - 1].id) if rest else None
+
+
+async def _start(session: AsyncSession, user: User, cursor: str) -> str:
+    """A cursor of somebody else is as bad as a forged one; one of a deleted recording is good."""
+    last_id = pages.decode("rec", cursor)
+    own = select(Recording.id).where(Recording.id == last_id, Recording.owner_id == user.id)
+    if await session.scalar(own) is None:
+        raise pages.bad_cursor()
+    return last_id
+
+
+async def create(services: Services, user: User, name: str | None, upload: BinaryIO) -> Recording:
+    """Look into a take, keep it, remember it. Raises UnreadableAudio.
+
+    Opens its own transaction: none may be open while a file travels, and a row that cannot be
+    written must not leave its object behind.
+    """
+    async with on_disk(upload) as path:
+        inspection = await services.inspector.inspect(path)
+        recording = _described(user, name, inspection)
+        with path.open("rb") as file:
+            stored = await services.storage.put(recording.key, chunks_of(file))
+    recording.sha256, recording.size_bytes = stored.sha256, stored.size_bytes
+    try:
+        async with services.transaction() as session:
+            session.add(recording)
+            await session.flush()
+            await session.refresh(recording)
+    except BaseException:
+        await asyncio.shield(services.storage.delete(recording.key))
+        raise
+    return recording
+
+
+def _described(user: User, name: str | None, inspection: Inspection) -> Recording:
+    recording_id, source = ids.new("rec"), inspection.source
+    return Recording(
+        id=recording_id,
+        owner_id=user.id,
+        name=clean_name(name),
+        key=f"recordings/{recording_id}/master",
+        duration_s=inspection.seconds,
+        container=source.container,
+        codec=source.codec,
+        sample_rate_hz=source.sample_rate,
+        channels=source.channels,
+    )
+
+
+def clean_name(name: str | None) -> str:
+    """A file name as a label: its last part, without what a terminal or a page would obey."""
+    last = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
+    shown = "".join(c for c in last if unicodedata.category(c)[0] != "C").strip(" .")
+    return shown[:MAX_NAME] or "untitled"
+
+
+@asynccontextmanager
+async def on_disk(upload: BinaryIO) -> AsyncIterator[Path]:
+    """The upload as a file with a path, for as long as it is needed."""
+    handle, name = await asyncio.to_thread(tempfile.mkstemp, prefix="vocality-")
+    path = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            async for chunk in chunks_of(upload):
+                await asyncio.to_thread(file.write, chunk)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)

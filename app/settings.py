@@ -1,0 +1,54 @@
+"""Settings: everything that an operator may choose, read once from the environment."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MiB = 1024 * 1024
+Bytes = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """`VOCALITY_<NAME>`, but the addresses of other servers, which keep their usual names.
+
+    An address that is unset means: run that server ourselves under `home` (app.embedded).
+    """
+
+    model_config = SettingsConfigDict(env_prefix="VOCALITY_", frozen=True, populate_by_name=True)
+
+    database_url: str | None = Field(default=None, validation_alias="DATABASE_URL")
+    redis_url: str | None = Field(default=None, validation_alias="REDIS_URL")
+    object_store_url: str | None = Field(default=None, validation_alias="OBJECT_STORE_URL")
+    mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
+    ray_address: str | None = Field(default=None, validation_alias="RAY_ADDRESS")
+
+    home: Path = Path("var")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    log_json: bool = False
+
+    max_upload_bytes: Bytes = 512 * MiB
+    max_one_shot_bytes: Bytes = 64 * MiB
+    max_seconds: Seconds = 1800.0  # of decoded audio
+    body_timeout_s: Seconds = 30.0  # longest wait for the next piece of a request's body
+    one_shot_deadline_s: Seconds = 300.0
+
+    lease_s: Seconds = 15.0  # a worker silent for so long has lost its job
+    max_attempts: int = Field(default=3, ge=1)
+    bulk_deadline_s: Seconds = 3600.0
+    worker_concurrency: int = Field(default=4, ge=1)
+    drain_s: Seconds = 20.0  # what a stopping worker gives to the jobs in its hands
+
+    transcript_model: str | None = Field(
+        default=None,
+        description="Whisper checkpoint: a name, a path or a URI. None: no transcript.",
+    )
+
+
+@cache
+def settings() -> Settings:
+    return Settings()

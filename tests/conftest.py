@@ -1,0 +1,72 @@
+"""Real servers for the tests: one PostgreSQL and one Redis for the session, clean for each test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from app import embedded, migrations, services
+from app.services import Services
+from app.settings import Settings
+from app.tables import Table
+from models.decode import DecodeLimits, Decoder
+from tests.fakes import FakeAnalyzer, named_by_header
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings that name a real PostgreSQL, with all tables, and a real Redis."""
+    home = tmp_path_factory.mktemp("servers")
+    complete = embedded.complete(Settings(home=home))
+    assert complete.database_url is not None
+    asyncio.run(migrations.upgrade(complete.database_url))
+    yield complete
+    embedded.stop(home)
+
+
+@pytest.fixture(scope="session")
+def decoder() -> Iterator[Decoder]:
+    made = Decoder(DecodeLimits(max_seconds=60.0))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def settings(servers: Settings, tmp_path: Path) -> Settings:
+    """Small limits, so that tests meet them soon."""
+    return servers.model_copy(
+        update={
+            "home": tmp_path,
+            "object_store_url": None,
+            "max_upload_bytes": 2 * 1024 * 1024,
+            "max_one_shot_bytes": 1024 * 1024,
+            "body_timeout_s": 0.5,
+            "lease_s": 0.6,
+        }
+    )
+
+
+@pytest.fixture
+def analyzer() -> FakeAnalyzer:
+    return FakeAnalyzer()
+
+
+@pytest.fixture
+async def platform(
+    settings: Settings, analyzer: FakeAnalyzer, decoder: Decoder
+) -> AsyncIterator[Services]:
+    """Services over empty tables and an empty Redis."""
+    made = services.build(settings, analyzer, decoder, named_by_header)
+    await clean(made)
+    async with made.news.listening():
+        yield made
+    await made.close()
+
+
+async def clean(made: Services) -> None:
+    names = ", ".join(table.name for table in Table.metadata.sorted_tables)
+    async with made.transaction() as session:
+        await session.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    await made.redis.flushall()
