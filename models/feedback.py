@@ -1,0 +1,127 @@
+"""Feedback: from scores and evidence to sentences a singer or speaker can act on. No torch here."""
+
+from collections.abc import Mapping, Sequence
+
+from models import scores as scoring
+from models.advice import OBSTACLES, RULES, listed
+from models.results import Absence, Advice, Measure, Pitch, Reason, Score, Span
+from models.scores import DIMENSIONS, Dimension, Results, Term
+
+LEAST_BENEFIT = 3.0  # points: less is not worth anybody's practice
+NAMED_SPANS = 3
+HEARD_S = 0.5  # of voicing: then there was a voice, whatever else is missing
+
+# A better recording makes every other number truer, so it comes first; style comes last.
+IMPORTANCE: Mapping[str, float] = {
+    "recording_quality": 1.5,
+    "intonation": 1.2,
+    "pitch_stability": 1.0,
+    "voice_quality": 1.0,
+    "clarity": 1.0,
+    "pace": 1.0,
+    "fluency": 1.0,
+    "expressiveness": 0.9,
+    "resonance": 0.5,
+}
+
+
+def advise(results: Results, scores: Mapping[str, Score]) -> list[Advice]:
+    """Things to do, the one with the largest expected benefit first.
+
+    The benefit is in points of the dimension's score, weighed by IMPORTANCE and by the measure's
+    confidence: what the score would win if that one measure reached its target.
+    """
+    obstacles = _obstacles(results)
+    practice = [advice for name, score in scores.items() for advice in _of(name, score, results)]
+    known = {advice.finding for advice in obstacles}
+    found = obstacles + [advice for advice in practice if advice.finding not in known]
+    return sorted(found, key=lambda advice: -advice.expected_benefit)
+
+
+def _obstacles(results: Results) -> list[Advice]:
+    """Only the gravest: a silent take is also short of speech, of syllables and of voicing."""
+    stopped = _stopped(results)
+    if not stopped:
+        return []
+    worst = max(stopped, key=lambda reason: OBSTACLES[reason].benefit)
+    told, detail = OBSTACLES[worst], stopped[worst].detail.rstrip(".")
+    return [
+        Advice(
+            dimension="recording_quality",
+            finding=told.finding.rstrip(".") + (f" ({detail})." if detail else "."),
+            action=told.action,
+            measures={},
+            expected_benefit=told.benefit,
+        )
+    ]
+
+
+def _stopped(results: Results) -> dict[Reason, Absence]:
+    """Why families that listen to the voice itself answered nothing."""
+    pitch = results.get("pitch")
+    heard = isinstance(pitch, Pitch) and pitch.voiced_s >= HEARD_S
+    voiceless = (Reason.silence, Reason.no_speech) if heard else ()
+    return {
+        result.absent.reason: result.absent
+        for family, result in results.items()
+        if family not in ("emotion", "transcript") and result.absent is not None
+        if result.absent.reason in OBSTACLES and result.absent.reason not in voiceless
+    }
+
+
+def _of(name: str, score: Score, results: Results) -> list[Advice]:
+    """Advice on one dimension: its most rewarding measure; every bad one of a recording."""
+    if score.value is None or name not in DIMENSIONS:
+        return []
+    dimension = DIMENSIONS[name]
+    taken = [(term, scoring.read(results, term.measure)) for term in dimension.terms]
+    found = [(term, measure) for term, measure in taken if isinstance(measure, Measure)]
+    total = sum(term.weight for term, _ in found)
+    advices = [
+        advice
+        for term, measure in found
+        if (advice := _on(name, dimension, term, measure, total, results)) is not None
+    ]
+    advices.sort(key=lambda advice: -advice.expected_benefit)
+    return advices if dimension.worst else advices[:1]
+
+
+def _on(
+    name: str, dimension: Dimension, term: Term, measure: Measure, total: float, results: Results
+) -> Advice | None:
+    target = term.curve.target(measure.value)
+    rule = RULES.get((term.measure, "low" if measure.value < target else "high"))
+    share = 1.0 if dimension.worst else term.weight / total
+    sure = 1.0 if measure.confidence is None else measure.confidence
+    benefit = share * (100 - term.curve.points(measure.value)) * sure * IMPORTANCE.get(name, 1.0)
+    if rule is None or benefit < LEAST_BENEFIT:
+        return None
+    words = {
+        "value": _number(measure.value * rule.scale),
+        "target": _number(target * rule.scale),
+        "where": _where(measure.evidence_s),
+    }
+    detail = rule.detail(results) if rule.detail else ""
+    return Advice(
+        dimension=name,
+        finding=rule.finding.format(**words) + detail,
+        action=rule.action.format(**words),
+        measures={term.measure: measure.value},
+        evidence_s=measure.evidence_s,
+        expected_benefit=benefit,
+    )
+
+
+def _number(value: float) -> str:
+    """Two digits that matter, and whole numbers from 100 up."""
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.2g}" if abs(value) < 10 else f"{value:.0f}"
+
+
+def _where(spans: Sequence[Span]) -> str:
+    """' at 1.2-3.4 s and 5.0-6.1 s': the longest few, in order of time; '' for no evidence."""
+    if not spans:
+        return ""
+    longest = sorted(sorted(spans, key=lambda span: span[0] - span[1])[:NAMED_SPANS])
+    return " at " + listed([f"{start:.1f}-{end:.1f} s" for start, end in longest])
