@@ -18,7 +18,7 @@ from deployments.host import Ask
 from deployments.versions import Route, VersionTable
 from models import graph
 from models.audio import Audio
-from models.decode import Decoder
+from models.decode import DecodeLimits, Decoder
 from models.graph import Answer
 from models.results import Analysis, Family, Reason, absent
 
@@ -59,8 +59,9 @@ class _Run:
 class Conductor:
     def __init__(self, routes: Mapping[Family, Route]) -> None:
         self.table = VersionTable(routes, lambda a: serve.get_deployment_handle("AnalyzerHost", a))
-        self._store = open_store(settings())
-        self._decoder = Decoder()
+        found = settings()
+        self._storage = open_store(found)
+        self._decoder = Decoder(DecodeLimits(max_seconds=found.max_seconds))
 
     async def analyze(
         self, take: bytes | str, request: AnalysisRequest, on_step: OnStep | None = None
@@ -99,7 +100,7 @@ class Conductor:
             return await self._decoder.decode(take)
         with TemporaryDirectory() as folder:
             path = Path(folder) / "take"
-            await self._store.download(take, path)
+            await self._storage.fetch(take, path)
             return await self._decoder.decode(path)
 
     def _plan(

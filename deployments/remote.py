@@ -13,7 +13,7 @@ from models.results import Analysis, Family
 
 
 class RemoteAnalyzer:
-    """app.analyzer.Analyzer, answered by the Conductor in its own replica."""
+    """app.analyzer.Analyzer over a handle."""
 
     def __init__(self, conductor: DeploymentHandle[Conductor]) -> None:
         self._conductor = conductor

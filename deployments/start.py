@@ -112,8 +112,6 @@ def _start_ray(home: Path) -> None:
     folder = (home / "ray").resolve()
     if len(str(folder)) > LONGEST_SOCKET_FOLDER:
         folder = Path(tempfile.gettempdir()) / f"vocality-ray-{os.getuid()}"
-    # Loopback only, and no token file in the user's home.
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(threads, "1")
     ray.init(

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from app.analyses.work import work_forever
 from ray.serve.handle import DeploymentHandle
 
+from app.analyses.work import work_forever
 from app.services import open_services
 from app.settings import settings
 from deployments.conductor import Conductor
@@ -14,19 +14,19 @@ from deployments.remote import RemoteAnalyzer
 class Worker:
     """One loop for as long as the replica lives. The database row is the queue."""
 
-    def __init__(self, conductor: DeploymentHandle[Conductor]) -> None:
+    async def __init__(self, conductor: DeploymentHandle[Conductor]) -> None:  # type: ignore[misc]
         self._stop = asyncio.Event()
-        self._loop = asyncio.get_running_loop().create_task(self._work(conductor))
+        self._work = asyncio.create_task(self._work_forever(RemoteAnalyzer(conductor)))
 
-    async def _work(self, conductor: DeploymentHandle[Conductor]) -> None:
-        async with open_services(settings(), RemoteAnalyzer(conductor)) as services:
+    async def _work_forever(self, analyzer: RemoteAnalyzer) -> None:
+        async with open_services(settings(), analyzer) as services:
             await work_forever(services, settings().worker_concurrency, self._stop)
 
-    def check_health(self) -> None:
-        if self._loop.done():
+    async def check_health(self) -> None:
+        if self._work.done():
             raise RuntimeError("the work loop has ended")
 
     async def __del__(self) -> None:
-        """Serve calls this before it ends a replica: let the jobs in hand finish."""
+        """Serve calls this before it ends a replica: the jobs in hand may finish."""
         self._stop.set()
-        await self._loop
+        await self._work

@@ -1,0 +1,42 @@
+# Everything lives in .venv/ and var/; nothing else of this machine is touched.
+PYTHON ?= python3
+PIP = .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+VOCALITY = .venv/bin/vocality
+
+.PHONY: demo serve test bench clean
+
+demo: .venv/ready ## start the platform, analyse a take over HTTP, show the result, stop
+	$(VOCALITY) demo
+
+serve: .venv/ready ## run the platform until Ctrl-C
+	$(VOCALITY) serve
+
+test: .venv/ready-dev ## style, types, import contracts, tests on real servers
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+	.venv/bin/pytest -q
+
+bench: .venv/ready-peers ## speed and memory beside the peers: writes BENCHMARKS.md
+	$(VOCALITY) bench
+
+clean: ## stop what runs here and remove all that was made
+	-[ -x $(VOCALITY) ] && $(VOCALITY) stop
+	rm -rf .venv var
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/ready: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing into .venv (a few minutes the first time)"
+	$(PIP) --editable .
+	@touch $@
+
+.venv/ready-dev: .venv/ready
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+.venv/ready-peers: .venv/ready
+	$(PIP) --editable '.[peers]'
+	@touch $@

@@ -1,0 +1,62 @@
+"""The whole platform in the foreground: servers that were not given, then Ray Serve."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from app.settings import Settings
+
+
+@contextmanager
+def running(settings: Settings, profile: str = "laptop") -> Iterator[Settings]:
+    """The platform with every address filled in; it ends with the block."""
+    from app import embedded, migrations
+
+    settings = settings.model_copy(update={"home": settings.home.resolve()})
+    owns_tracking = settings.mlflow_tracking_uri is None
+    with ExitStack() as stack:
+        stack.callback(embedded.stop, settings.home)
+        settings = embedded.complete(settings)
+        if owns_tracking:
+            from cli import tracking
+
+            uri = stack.enter_context(
+                tracking.server(str(settings.mlflow_tracking_uri), settings.home)
+            )
+            settings = settings.model_copy(update={"mlflow_tracking_uri": uri})
+        environment = _environment(settings)
+        os.environ.update(environment)
+        asyncio.run(migrations.upgrade(str(settings.database_url)))
+        # Only now: Ray reads its authentication from the environment when it is imported.
+        from deployments import start
+
+        stack.callback(start.stop)
+        start.connect(settings, environment)
+        start.serve_profile(profile, settings)
+        yield settings
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What every replica reads its settings from."""
+    named = {
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "OBJECT_STORE_URL": settings.object_store_url or (settings.home / "objects").as_uri(),
+        "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
+        "VOCALITY_HOME": str(settings.home),
+        "VOCALITY_TRANSCRIPT_MODEL": settings.transcript_model,
+    }
+    found = {name: value for name, value in named.items() if value}
+    return found if settings.ray_address else found | _ray_token(settings.home)
+
+
+def _ray_token(home: Path) -> dict[str, str]:
+    """Whoever reaches a Ray cluster runs code on it, so ours asks for a token of its own."""
+    path = home / "ray-token"
+    if not path.exists():
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)}

@@ -1,0 +1,56 @@
+"""The HTTP door: the app's FastAPI as a Serve ingress, with the conductor and the worker behind."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from app.main import create_app
+from app.services import open_services
+from app.settings import settings
+from deployments.conductor import Conductor
+from deployments.placement import Placement, deploy
+from deployments.remote import RemoteAnalyzer
+from deployments.versions import Route
+from deployments.worker import Worker
+from models.results import Family
+
+
+class PlatformSpec(BaseModel):
+    """The door, the conductor and the worker: where each runs, and who answers for a family."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    routes: dict[Family, Route]
+    api: Placement = Placement()
+    conductor: Placement = Placement()
+    worker: Placement = Placement()
+
+
+@serve.ingress()
+class Api:
+    """The FastAPI application is made in the replica: engines and locks need no pickling."""
+
+    async def __init__(self, conductor: DeploymentHandle[Conductor]) -> None:  # type: ignore[misc]
+        self._stack = AsyncExitStack()
+        opening = open_services(settings(), RemoteAnalyzer(conductor))
+        self._services = await self._stack.enter_async_context(opening)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        app = create_app(self._services)
+        app.router.lifespan_context = self._lifespan
+        return app
+
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        yield
+        await self._stack.aclose()
+
+
+def build(spec: PlatformSpec) -> serve.Application:
+    conductor = deploy(Conductor, spec.conductor).bind(spec.routes)
+    worker = deploy(Worker, spec.worker).bind(conductor)
+    return deploy(Api, spec.api).bind(conductor, worker)
