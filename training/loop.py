@@ -13,6 +13,7 @@ from torch import Tensor, nn
 log = logging.getLogger(__name__)
 
 B = TypeVar("B")  # what the recipe calls a batch
+N = TypeVar("N", bound=nn.Module)
 Report = Callable[[int, Mapping[str, float]], None]  # step, figures
 
 
@@ -52,9 +53,9 @@ class Plan:
 
 
 def fit(
-    network: nn.Module,
+    network: N,
     batches: Iterator[B],
-    loss: Callable[[nn.Module, B], Tensor],
+    loss: Callable[[N, B], Tensor],
     plan: Plan,
     report: Report,
 ) -> int:

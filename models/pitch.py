@@ -1,0 +1,293 @@
+"""Pitch: how a voice moves through a take, and what of it was sung."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models import decoding, notes, spectra, weights
+from models.audio import ANALYSIS_RATE
+from models.decoding import Candidates, Path
+from models.graph import Task
+from models.octaves import agreement
+from models.pitchnet import LOUDNESS_FRAME, MARGIN, REACH, PitchNet, levelled
+from models.results import (
+    Absence,
+    Family,
+    FamilyResult,
+    Measure,
+    Note,
+    Number,
+    Pitch,
+    Reason,
+    Span,
+    Version,
+    absent,
+)
+from models.spectra import HOP
+
+HOP_S = HOP / ANALYSIS_RATE
+SHORTEST_S = 0.3
+SILENT = 1e-5  # RMS of the loudest 50 ms
+ENOUGH_S = 0.1  # of voice, for a median
+SPAN = 250  # frames of a window: small enough to stay in a core's cache
+AT_ONCE = 4096  # frames in the network at a time
+MOST_SPANS = 60
+SINGS = 5  # notes needed for a tuning and a key...
+SINGS_SHARE = 0.5  # ...and the share of the voiced time that they fill
+
+Floats = NDArray[np.float64]
+
+
+class PitchEngine:
+    """F0, notes, vibrato and range of takes, by PitchNet and a Viterbi path."""
+
+    family: Family = "pitch"
+
+    def __init__(self, network: PitchNet, version: Version, device: str = "cpu") -> None:
+        self.network = network.fused().to(device)
+        self.version = version
+        self.device = device
+
+    @classmethod
+    def load(cls, version: str = "1", device: str = "cpu") -> Self:
+        """Raises WeightsUnavailable where the weights are not those of the manifest."""
+        kept = weights.load("pitch", version)
+        network = PitchNet(int(kept.metadata["channels"]))
+        network.load_state_dict(kept.tensors)
+        return cls(network, kept.version, device)
+
+    @torch.inference_mode()
+    def analyze_batch(self, tasks: Sequence[Task]) -> list[FamilyResult]:
+        """A Pitch for each task. Batch-mates and padding never change a result."""
+        if not tasks:
+            return []
+        samples, lengths = spectra.batch([task.audio for task in tasks], self.device)
+        samples = torch.nn.functional.pad(samples, (0, max(0, HOP - samples.shape[1])))
+        level, loudest = levelled(samples, lengths)
+        counts = spectra.frame_counts(lengths)
+        paths = decoding.follow(self.candidates(level, counts), counts.tolist())
+        energies = _energy_db(level).cpu().numpy()
+        return [
+            self._refused(int(length), float(loud))
+            or self._result(task, path, row, energy[: len(path.hz)])
+            for task, path, row, energy, length, loud in zip(
+                tasks, paths, level, energies, lengths, loudest, strict=True
+            )
+        ]
+
+    def candidates(self, level: Tensor, counts: Tensor) -> Candidates:
+        """The network's answer to levelled takes (batch, samples), window by window.
+
+        Every window sees as far as the network reaches, so the answer is that of one pass.
+        """
+        frames = int(counts.max())
+        span = min(SPAN, frames)
+        windows = _windows(level, frames, span)  # (batch, windows of a take, samples)
+        wanted = [
+            (row, at)
+            for row, count in enumerate(counts.tolist())
+            for at in range(-(-count // span))
+        ]
+        parts = [
+            self._score(windows, counts, part, span)
+            for part in _groups(wanted, max(1, AT_ONCE // span))
+        ]
+        return _assembled(parts, wanted, windows.shape[:2], frames)
+
+    def _score(
+        self, windows: Tensor, counts: Tensor, wanted: Sequence[tuple[int, int]], span: int
+    ) -> Candidates:
+        row, at = (
+            torch.tensor(index, device=windows.device) for index in zip(*wanted, strict=True)
+        )
+        frame = at[:, None] * span + torch.arange(-REACH, span + REACH, device=windows.device)
+        real = (frame >= 0) & (frame < counts[row][:, None])
+        pitch, voicing = self.network(windows[row, at], None if bool(real.all()) else real)
+        return decoding.candidates(pitch[:, REACH:-REACH], voicing[:, REACH:-REACH])
+
+    def _refused(self, length: int, loudest: float) -> FamilyResult | None:
+        seconds = length / ANALYSIS_RATE
+        if seconds < SHORTEST_S:
+            detail = f"{seconds:.2f} s; {SHORTEST_S} s are needed"
+            return absent("pitch", Reason.too_short, detail, self.version)
+        if loudest < SILENT:
+            return absent("pitch", Reason.silence, "nothing above -100 dBFS", self.version)
+        return None
+
+    def _result(self, task: Task, path: Path, level: Tensor, energy_db: Floats) -> Pitch:
+        f0 = np.where(path.voiced, path.hz, np.nan)
+        sung = notes.find(f0, path.confidence, energy_db, task.options.a4_hz)
+        curve = Pitch(
+            version=self.version,
+            hop_s=HOP_S,
+            f0_hz=[
+                float(hz) if voiced else None for hz, voiced in zip(f0, path.voiced, strict=True)
+            ],
+            confidence=path.confidence.tolist(),
+            notes=sung,
+        )
+        measures = _f0_measures(curve, path)
+        if path.voiced.any():
+            share = agreement(level, path.hz, path.voiced)
+            measures["octave_agreement"] = Measure(value=share, unit="1", evidence_s=_spans(curve))
+        measures |= _note_measures(sung, curve.voiced_s)
+        return curve.model_copy(
+            update={
+                "measures": measures,
+                "absences": _missing(measures, curve.voiced_s),
+                "conditions": _conditions(sung, curve, task.options.a4_hz),
+            }
+        )
+
+
+def _windows(level: Tensor, frames: int, span: int) -> Tensor:
+    """Overlapping views of the takes, (batch, windows, samples); silence beyond their ends."""
+    count = -(-frames // span)
+    size = (span + 2 * REACH - 1) * HOP + 2 * MARGIN
+    before = REACH * HOP + MARGIN
+    after = (count - 1) * span * HOP + size - before - level.shape[1]
+    padded = torch.nn.functional.pad(level, (before, max(after, 0)))
+    return padded.unfold(1, size, span * HOP)[:, :count]
+
+
+def _groups(wanted: Sequence[tuple[int, int]], size: int) -> Iterator[Sequence[tuple[int, int]]]:
+    for start in range(0, len(wanted), size):
+        yield wanted[start : start + size]
+
+
+def _assembled(
+    parts: Sequence[Candidates],
+    wanted: Sequence[tuple[int, int]],
+    shape: Sequence[int],
+    frames: int,
+) -> Candidates:
+    """Windows put back in their places; padding has no candidates."""
+    batch, per_take = shape
+    place = torch.tensor([row * per_take + at for row, at in wanted], device=parts[0].bins.device)
+
+    def put(values: Sequence[Tensor]) -> Tensor:
+        found = torch.cat(list(values))  # (windows, span, ...)
+        empty = found.new_zeros((batch * per_take, *found.shape[1:]))
+        empty[place] = found
+        return empty.view(batch, -1, *found.shape[2:])[:, :frames]
+
+    return Candidates(
+        put([part.bins for part in parts]),
+        put([part.mass for part in parts]),
+        put([part.voicing for part in parts]),
+    )
+
+
+def _energy_db(level: Tensor) -> Tensor:
+    """(batch, frames): power of 50 ms re the loudest."""
+    power = torch.nn.functional.avg_pool1d(
+        level.square()[:, None], LOUDNESS_FRAME, HOP, LOUDNESS_FRAME // 2
+    )
+    return 10 * torch.log10(power[:, 0] + 1e-10)
+
+
+def _f0_measures(curve: Pitch, path: Path) -> dict[str, Measure]:
+    """Of the voiced frames; just how much is voiced where that is too little."""
+    spans, f0 = _spans(curve), path.hz[path.voiced]
+    measures = {
+        "voiced_fraction": Measure(value=float(path.voiced.mean()), unit="1", evidence_s=spans),
+        "voiced_s": Measure(value=curve.voiced_s, unit="s", evidence_s=spans),
+    }
+    if curve.voiced_s < ENOUGH_S:
+        return measures
+    semitones = 12 * np.log2(f0 / np.median(f0))
+    low, high = np.percentile(semitones, [5, 95])
+    values = {
+        "f0_median_hz": (float(np.median(f0)), "Hz"),
+        "f0_mean_hz": (float(np.mean(f0)), "Hz"),
+        "f0_low_hz": (float(np.percentile(f0, 5)), "Hz"),
+        "f0_high_hz": (float(np.percentile(f0, 95)), "Hz"),
+        "f0_range_semitones": (float(high - low), "semitones"),
+        "f0_sd_semitones": (float(np.std(semitones)), "semitones"),
+    }
+    trust = float(path.confidence[path.voiced].mean())
+    return measures | {
+        name: Measure(value=value, unit=unit, confidence=trust, evidence_s=spans)
+        for name, (value, unit) in values.items()
+    }
+
+
+def _note_measures(sung: Sequence[Note], voiced_s: float) -> dict[str, Measure]:
+    measures = {}
+    if _is_song(sung, voiced_s):
+        measures["tuning_offset_cents"] = _over(sung, notes.intonation(sung), "cents")
+    shaking = [note for note in sung if note.vibrato]
+    vibratos = [note.vibrato for note in shaking if note.vibrato]
+    if vibratos:
+        rates, extents = zip(*((v.rate_hz, v.extent_cents) for v in vibratos), strict=True)
+        measures["vibrato_rate_hz"] = _over(shaking, float(np.median(rates)), "Hz")
+        measures["vibrato_extent_cents"] = _over(shaking, float(np.median(extents)), "cents")
+    return measures
+
+
+def _over(sung: Sequence[Note], value: float, unit: str) -> Measure:
+    """A measure that rests on these notes."""
+    trust = float(np.mean([note.confidence for note in sung]))
+    spans = _merged([(note.start_s, note.end_s) for note in sung])
+    return Measure(value=value, unit=unit, confidence=trust, evidence_s=spans)
+
+
+def _missing(measures: Mapping[str, Measure], voiced_s: float) -> dict[str, Absence]:
+    """Why the measures that are not there are not."""
+    needs = {
+        "f0_median_hz": f"{voiced_s:.2f} s voiced; {ENOUGH_S} s are needed",
+        "f0_range_semitones": f"{voiced_s:.2f} s voiced; {ENOUGH_S} s are needed",
+        "octave_agreement": "no voiced frame",
+        "tuning_offset_cents": f"fewer than {SINGS} sung notes over half of the voiced time",
+        "vibrato_rate_hz": "no note of 0.5 s with vibrato",
+        "vibrato_extent_cents": "no note of 0.5 s with vibrato",
+    }
+    return {
+        name: Absence(reason=Reason.insufficient_voiced_audio, detail=need)
+        for name, need in needs.items()
+        if name not in measures
+    }
+
+
+def _conditions(sung: Sequence[Note], curve: Pitch, a4_hz: float) -> dict[str, Number]:
+    found: dict[str, Number] = {
+        "a4_hz": a4_hz,
+        "lowest_hz": 46.0,
+        "highest_hz": 1400.0,
+        "notes": len(sung),
+    }
+    if _is_song(sung, curve.voiced_s):
+        found["key"], fit = notes.key(sung)
+        found["key_correlation"] = round(fit, 3)
+    return found
+
+
+def _is_song(sung: Sequence[Note], voiced_s: float) -> bool:
+    """Steady notes fill most of it; the level stretches of speech do not."""
+    held = sum(note.end_s - note.start_s for note in sung)
+    return len(sung) >= SINGS and held >= SINGS_SHARE * voiced_s
+
+
+def _spans(curve: Pitch) -> list[Span]:
+    return _merged(curve.voiced_spans(bridge_s=0.05))
+
+
+def _merged(spans: Sequence[Span]) -> list[Span]:
+    """At most MOST_SPANS, joined over the smallest gaps."""
+    kept = list(spans)
+    gaps = sorted(after[0] - before[1] for before, after in pairwise(kept))
+    if len(kept) <= MOST_SPANS:
+        return kept
+    bridge = gaps[len(kept) - MOST_SPANS - 1]
+    merged = kept[:1]
+    for start, end in kept[1:]:
+        if start - merged[-1][1] <= bridge:
+            merged[-1] = (merged[-1][0], end)
+        else:
+            merged.append((start, end))
+    return merged
