@@ -179,5 +179,5 @@ def _peaks(times: Floats, semitones: Floats) -> Floats:
     half = len(ACCENT_SMOOTHING) // 2
     bridged = np.pad(np.interp(grid, times, semitones), half, mode="edge")
     smooth = np.convolve(bridged, ACCENT_SMOOTHING, "valid")
-    walled = np.pad(smooth, 1, constant_values=smooth.min() - 1e-3)  # a fall from the first frame
+    walled = np.insert(smooth, 0, smooth.min() - 1e-3)  # a fall from the first frame is an accent
     return np.asarray(grid[find_peaks(walled, prominence=ACCENT_SEMITONES)[0] - 1])

@@ -13,12 +13,13 @@ from models.spectra import HOP, frame_counts
 from models.utterance import Floats, Mask
 
 BAND_HZ = (300.0, 2000.0)  # vowels stand out most: without voicing bars, without frication
-WINDOW = 400  # samples: 25 ms
+WINDOW = 480  # samples: 30 ms, blind to 100 Hz: or glottal pulses near it would beat with HOP
 TRANSFORM = 512
 CHUNK = 4096  # frames transformed at a time
 SMOOTHING = np.hanning(9)[1:-1] / np.hanning(9).sum()  # 70 ms
 FLOOR_DB = 30.0  # under the loudest voiced frames
 DIP_DB = 0.8  # between two nuclei
+TIE_DB = 1e-9  # a frame
 GAP = 6  # frames between two nuclei at least
 VOWEL_DB = 3.0  # a vowel lasts while the level stays this close to its nucleus
 
@@ -61,6 +62,7 @@ def nuclei(level_db: Floats, voiced: Mask, speech: Mask) -> Indices:
     floor = np.quantile(level_db[heard], 0.99) - FLOOR_DB
     smooth = np.maximum(_smoothed(level_db), floor)
     walled = np.pad(smooth, 1, constant_values=floor)  # so that the first frame can be a peak
+    walled += TIE_DB * np.arange(len(walled))  # or equal ripples of one vowel would all be peaks
     peaks = find_peaks(walled, prominence=DIP_DB, distance=GAP)[0] - 1
     return np.asarray(peaks[heard[peaks]], np.intp)
 
