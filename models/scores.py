@@ -95,7 +95,7 @@ DIMENSIONS: Mapping[str, Dimension] = {
     ),
     "pitch_stability": Dimension(
         (
-            Term("pitch.notes_unsteady_cents", curve((8, 100), (20, 75), (50, 25), (90, 0))),
+            Term("pitch.notes_unsteady_cents", curve((10, 100), (20, 75), (50, 25), (90, 0))),
             Term("pitch.vibrato_regularity", curve((0, 0), (1, 100)), weight=0.5, extra=True),
         ),
         "Scatter of pitch inside held notes without vibrato: near 10 cents in trained voices, "

@@ -1,0 +1,242 @@
+"""Scores: monotone, honest about what is missing, and with their errors."""
+
+import sys
+from itertools import pairwise
+
+import pytest
+
+from models import scores
+from models.graph import Options
+from models.results import (
+    Absence,
+    Clarity,
+    Family,
+    FamilyResult,
+    Fluency,
+    Measure,
+    Note,
+    Pitch,
+    Prosody,
+    Reason,
+    Timbre,
+    Vibrato,
+    absent,
+)
+from models.scores import DIMENSIONS, Curve, Dimension, Term, score
+
+TERMS = [
+    pytest.param(name, term, id=f"{name}: {term.measure}")
+    for name, dimension in DIMENSIONS.items()
+    for term in dimension.terms
+]
+
+
+def _measure(value: float, **more: object) -> Measure:
+    return Measure.model_validate({"value": value, "unit": "1", **more})
+
+
+def _note(cents: float, start: float = 0.0, **more: object) -> Note:
+    given = {
+        "start_s": start,
+        "end_s": start + 0.9,
+        "name": "A4",
+        "midi": 69 + cents / 100,
+        "f0_hz": 440.0,
+        "cents": cents,
+        "stability_cents": 12.0,
+        "confidence": 0.9,
+    }
+    return Note.model_validate(given | more)
+
+
+def _sung(*cents: float, voiced_s: float | None = None, **measures: float) -> Pitch:
+    notes = [_note(c, start=float(i)) for i, c in enumerate(cents)]
+    frames = round(100 * (len(cents) * 0.95 if voiced_s is None else voiced_s))
+    return Pitch(
+        f0_hz=[440.0] * frames,
+        confidence=[0.9] * frames,
+        notes=notes,
+        measures={name: _measure(value) for name, value in measures.items()},
+    )
+
+
+def _spoken(**rates: float) -> dict[Family, FamilyResult]:
+    measures = {"articulation_rate_sps": 4.5} | rates
+    return {"fluency": Fluency(measures={k: _measure(v) for k, v in measures.items()})}
+
+
+@pytest.mark.parametrize(("name", "term"), TERMS)
+def test_points_stay_in_range_and_turn_at_most_once(name: str, term: Term) -> None:
+    points = [value for _, value in term.curve.anchors]
+    turns = [b - a for a, b in pairwise(points) if a != b]
+
+    assert 0 <= min(points) < max(points) == 100
+    falls = [turn < 0 for turn in turns]
+    assert falls == sorted(falls)  # rising first, then falling: one best range
+    if name != "pace":
+        assert len(set(falls)) == 1
+    assert [at for at, _ in term.curve.anchors] == sorted(at for at, _ in term.curve.anchors)
+
+
+def test_every_dimension_names_its_source() -> None:
+    for dimension in DIMENSIONS.values():
+        assert any(year in dimension.reference for year in ("19", "20"))
+
+
+def test_nothing_measured_gives_no_score_and_no_zero() -> None:
+    for result in score({}, Options()).values():
+        assert result.value is None
+        assert result.absent is not None
+        assert result.absent.reason is Reason.not_requested
+
+
+def test_silence_is_absent_as_silence_everywhere() -> None:
+    families: tuple[Family, ...] = ("pitch", "timbre", "prosody", "fluency", "clarity")
+    silent = {family: absent(family, Reason.silence) for family in families}
+
+    for result in score(silent, Options()).values():
+        assert result.value is None
+        assert result.absent == Absence(reason=Reason.silence)
+
+
+def test_a_missing_measure_says_why_it_is_missing() -> None:
+    short = Absence(reason=Reason.too_short, detail="0.2 s.")
+    prosody = Prosody(absences={"expressiveness": short})
+
+    found = score({"prosody": prosody}, Options())["expressiveness"]
+
+    assert found.absent == short
+    assert found.uses == ["prosody.expressiveness"]
+
+
+def test_missing_extras_do_not_matter_and_present_ones_count() -> None:
+    plain, wordy = _spoken(), _spoken(words_per_minute=280.0)
+
+    without, with_words = (score(each, Options())["pace"] for each in (plain, wordy))
+
+    assert without.value == 100
+    assert without.uses == ["fluency.articulation_rate_sps"]
+    assert with_words.value is not None
+    assert with_words.value < 75
+    assert "fluency.words_per_minute" in with_words.uses
+
+
+def test_half_of_the_voice_measures_are_enough_and_fewer_are_not() -> None:
+    low_snr = Absence(reason=Reason.low_snr, detail="8 dB.")
+    missing = {"jitter_local": low_snr, "shimmer_local": low_snr}
+    enough = Timbre(measures={"cpps_db": _measure(14.45), "hnr_db": _measure(20)}, absences=missing)
+    too_little = Timbre(measures={"hnr_db": _measure(20)}, absences=missing)
+
+    assert score({"timbre": enough}, Options())["voice_quality"].value == pytest.approx(100)
+    assert score({"timbre": too_little}, Options())["voice_quality"].value is None
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"), [(1.0, 0), (2.4, 50), (3.3, 100), (5.5, 100), (7.0, 50), (9.0, 0)]
+)
+def test_pace_falls_with_the_distance_from_its_range(rate: float, expected: float) -> None:
+    found = score(_spoken(articulation_rate_sps=rate), Options())["pace"]
+
+    assert found.value == pytest.approx(expected)
+
+
+def test_the_standard_error_is_that_of_the_measures() -> None:
+    rate = _measure(7.0, standard_error=0.3, evidence_s=[(0.0, 4.0), (5.0, 6.0)])
+
+    found = score({"fluency": Fluency(measures={"articulation_rate_sps": rate})}, Options())["pace"]
+
+    assert found.standard_error == pytest.approx(0.3 * 100 / 3)  # 100 points over 3 syllables/s
+    assert found.evidence_s == [(0.0, 4.0), (5.0, 6.0)]
+
+
+def test_errors_of_several_measures_add_in_quadrature() -> None:
+    line = Curve(((0, 0), (100, 100)))
+    two = Dimension((Term("timbre.a", line), Term("timbre.b", line)), "2000")
+    a, b = _measure(50, standard_error=6), _measure(70, standard_error=8)
+
+    value, error = scores._combined(two, list(zip(two.terms, (a, b), strict=True)))
+
+    assert value == pytest.approx(60)
+    assert error == pytest.approx(5)
+
+
+def test_an_error_that_reaches_over_the_peak_is_not_lost() -> None:
+    peak = Curve(((0, 0), (5, 100), (10, 0)))
+
+    assert peak.error(5, 1) == pytest.approx(20)
+
+
+def test_no_error_is_claimed_where_no_measure_has_one() -> None:
+    assert score(_spoken(), Options())["pace"].standard_error is None
+
+
+def test_a_recording_is_as_good_as_its_worst_side() -> None:
+    clean = {"snr_db": _measure(40), "clipped_fraction": _measure(0), "t60_s": _measure(0.2)}
+    clipped = clean | {"clipped_fraction": _measure(0.03)}
+
+    def quality(measures: dict[str, Measure]) -> float | None:
+        return score({"clarity": Clarity(measures=measures)}, Options())["recording_quality"].value
+
+    assert quality(clean) == 100
+    assert quality(clipped) == pytest.approx(15)
+
+
+def test_true_notes_score_high_and_random_ones_low() -> None:
+    def intonation(*cents: float) -> float:
+        value = score({"pitch": _sung(*cents)}, Options())["intonation"].value
+        assert value is not None
+        return value
+
+    assert intonation(2, -3, 4, -1) == 100
+    assert 60 < intonation(12, -14, 10, -15) < 80
+    assert intonation(45, -30, 5, -45, 20) < 10
+
+
+def test_singing_flat_throughout_is_in_tune_with_itself() -> None:
+    flat = _sung(-30, -32, -28, -31, tuning_offset_cents=-30)
+
+    assert score({"pitch": flat}, Options())["intonation"].value == 100
+
+
+def test_the_a4_that_was_asked_for_is_in_the_reference() -> None:
+    found = score({"pitch": _sung(1, 2, 3)}, Options(a4_hz=442))["intonation"]
+
+    assert "442 Hz" in found.reference
+
+
+def test_song_is_not_judged_as_speech_nor_speech_as_song() -> None:
+    song: dict[Family, FamilyResult] = {"pitch": _sung(3, 4, 5), **_spoken()}
+    speech: dict[Family, FamilyResult] = {"pitch": _sung(3, 4, 5, voiced_s=20), **_spoken()}
+
+    sung, spoken = score(song, Options()), score(speech, Options())
+
+    assert sung["pace"].value is None
+    assert sung["intonation"].value == 100
+    assert spoken["pace"].value == 100
+    assert spoken["intonation"].value is None
+
+
+def test_vibrato_is_not_taken_for_unsteadiness() -> None:
+    vibrato = Vibrato(rate_hz=5.5, extent_cents=60, regularity=0.9, onset_delay_s=0.2)
+    steady = _note(0, stability_cents=9)
+    swinging = _note(2, start=1.0, stability_cents=45, vibrato=vibrato)
+    pitch = Pitch(f0_hz=[440.0] * 190, confidence=[0.9] * 190, notes=[steady, swinging])
+
+    found = score({"pitch": pitch}, Options())["pitch_stability"]
+
+    assert found.value == pytest.approx((98 + 90 / 2) / 1.5, abs=2)
+    assert found.uses == ["pitch.notes_unsteady_cents", "pitch.vibrato_regularity"]
+
+
+def test_passing_and_gliding_notes_are_not_held() -> None:
+    passing = _note(0, end_s=0.1)
+    gliding = _note(0, stability_cents=120)
+
+    assert scores.held_notes(Pitch(notes=[passing, gliding])) == []
+
+
+def test_scores_and_feedback_never_load_torch() -> None:
+    import subprocess
+
+    code = "import sys, models.feedback; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
