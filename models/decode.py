@@ -70,6 +70,7 @@ class Zygote:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._closed = False
 
     def decode(self, source: bytes | Path, limits: DecodeLimits = _DEFAULTS) -> Audio:
         return Take(self, source, limits).audio()
@@ -97,7 +98,9 @@ class Zygote:
         return self._process.pid if self._process else None
 
     def close(self) -> None:
+        """For good: takes still in work end with an error."""
         with self._lock:
+            self._closed = True
             self._stop()
 
     def __enter__(self) -> Self:
@@ -114,6 +117,8 @@ class Zygote:
     def _running(self) -> socket.socket:
         if self._control is not None and self._process and self._process.poll() is None:
             return self._control
+        if self._closed:
+            raise RuntimeError("This decoder is closed.")
         self._stop()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:

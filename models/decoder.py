@@ -44,6 +44,7 @@ SAMPLES, DONE, REFUSED, EXITED = b"S", b"D", b"R", b"X"
 Send = Callable[[bytes, bytes | memoryview], None]
 _MESSAGE = 16_384  # samples in a message: 64 kB, well under a socket's buffer
 _RATIO_GRACE_S = 60.0
+_PADDING_S = 0.2  # what lossy codecs add to a take of exactly the longest length
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +123,15 @@ def _decode(encoded: Encoded, request: Request, send: Send) -> dict[str, Any]:
             warnings=tuple(_warnings(early, damage, mixdown, promise)),
         )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"source": asdict(source), "seconds": mixdown.seconds, "peak_memory_bytes": peak}
+    return {
+        "source": asdict(source),
+        "seconds": round(mixdown.seconds, 6),
+        "peak_memory_bytes": peak,
+    }
 
 
 def check_duration(seconds: float, request: Request) -> None:
-    if seconds > request.max_seconds:
+    if seconds > request.max_seconds + _PADDING_S:
         text = f"A take may last {request.max_seconds:.0f} s; this one lasts {seconds:.0f} s"
         raise UnreadableAudio("too_long", f"{text} or more.")
 

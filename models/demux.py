@@ -42,7 +42,13 @@ def opened(encoded: Encoded, name: str) -> InputContainer:
         options |= {"max_size": "65536", "max_probe_packets": "1"}
     try:
         return av.open(
-            encoded, "r", format=demuxer, options=options, io_open=refuse, buffer_size=1 << 17
+            encoded,
+            "r",
+            format=demuxer,
+            options=options,
+            io_open=refuse,
+            buffer_size=1 << 17,
+            metadata_errors="replace",  # a title in Latin-1 is no reason to refuse the take
         )
     except av.error.FFmpegError as error:
         raise _unreadable(error, f"The {demuxer} header cannot be read") from error
@@ -118,16 +124,17 @@ def blocks(
     """(channels, samples) float32, their rate, and the magnitude that counts as full scale."""
     held: list[NDArray[Any]] = []
     kind = "", 0, 0
-    unpack = Unpacker()
+    unpack, size = Unpacker(), 0
     for frame in _frames(container, stream, damage):
         this = frame.format.name, frame.layout.nb_channels, frame.sample_rate
-        if held and (this != kind or sum(array.size for array in held) >= _BLOCK):
+        if held and (this != kind or size >= _BLOCK):
             yield _block(held, kind[2])
-            held = []
+            held, size = [], 0
         if this != kind:
             check_parameters(frame.sample_rate, frame.layout.nb_channels)
             unpack, kind = Unpacker(), this
         held.append(unpack(frame))
+        size += held[-1].size
     if held:
         yield _block(held, kind[2])
 

@@ -160,6 +160,15 @@ def test_what_follows_the_samples_is_not_sound(zygote: Zygote) -> None:
     assert zygote.decode(wav_bytes() + archive()).seconds == 1.0
 
 
+def test_a_title_that_is_no_utf_8_does_no_harm(zygote: Zygote) -> None:
+    name = "Köln\0\0".encode("latin-1")
+    tag = b"INFOINAM" + struct.pack("<I", len(name)) + name
+    titled = wav_bytes(b"").replace(b"data\0\0\0\0", b"")
+    titled += b"LIST" + struct.pack("<I", len(tag)) + tag
+    titled += b"data" + struct.pack("<I", 32_000) + bytes(32_000)
+    assert zygote.decode(titled).seconds == 1.0
+
+
 def test_files_without_anything(zygote: Zygote) -> None:
     assert code(zygote, b"") == "empty_audio"
     assert code(zygote, wav_bytes(b"")) == "empty_audio"

@@ -209,6 +209,17 @@ def test_a_closed_one_leaves_no_process() -> None:
         os.kill(pid, 0)
 
 
+async def test_closing_ends_what_is_in_work(tmp_path: Path) -> None:
+    decoder = Decoder()
+    await decoder.start()
+    working = asyncio.create_task(decoder.inspect(silent_wav(tmp_path / "long", 600, rate=192_000)))
+    await asyncio.to_thread(_has_children, decoder.pid, 1)
+    await asyncio.to_thread(decoder.close)
+    with pytest.raises(RuntimeError, match="closed"):
+        await working
+    assert decoder.pid is None
+
+
 def test_the_warm_process_ends_with_its_owner() -> None:
     code = (
         "import os; from models.decode import Zygote; z = Zygote(); z.start();"
