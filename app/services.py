@@ -16,7 +16,7 @@ from app.events import News, mentioned
 from app.security import Identity, local_user
 from app.settings import Settings
 from app.storage import Storage, open_store
-from app.telemetry import Metrics
+from app.telemetry import Metrics, configure_logging
 from models.decode import DecodeLimits, Decoder
 
 
@@ -76,6 +76,7 @@ def build(
 @asynccontextmanager
 async def open_services(settings: Settings, analyzer: Analyzer) -> AsyncIterator[Services]:
     """Services as a replica uses them: servers without an address are our own, news are heard."""
+    configure_logging(settings.log_json)
     complete = await asyncio.to_thread(embedded.complete, settings)
     decoder = Decoder(DecodeLimits(max_seconds=settings.max_seconds))
     services = build(complete, analyzer, decoder)

@@ -7,33 +7,40 @@ from dataclasses import dataclass, field
 
 from starlette.requests import HTTPConnection
 
-from app.analyzer import AnalysisRequest, OnProgress
+from app.analyzer import AnalysisRequest, OnProgress, Unavailable
 from app.security import User
 from models import results
 from models.graph import FAMILIES, closure
-from models.results import Analysis, AudioReport, Family, Reason
+from models.results import Analysis, AudioReport, Family, FamilyResult, Reason
 
 Step = Callable[[], Awaitable[None]]
 
 
-def analysis(duration_s: float = 1.0) -> Analysis:
+def analysis(duration_s: float = 1.0, text: str = "") -> Analysis:
     """An analysis in which nothing was asked for, so everything is absent."""
-    families = {name: results.absent(name, Reason.not_requested) for name in FAMILIES}
+    families: dict[Family, FamilyResult] = {
+        name: results.absent(name, Reason.not_requested) for name in FAMILIES
+    }
     audio = AudioReport(
         duration_s=duration_s,
         sample_rate_hz=16_000,
         source_sample_rate_hz=16_000,
         source_channels=1,
     )
+    families["transcript"] = results.Transcript(text=text)
     return Analysis.model_validate({"audio": audio, **families, "timing": {"pitch": 0.01}})
 
 
 @dataclass
 class FakeAnalyzer:
-    """Answers at once, and remembers what it was asked. `before` may wait or raise."""
+    """Answers at once, and remembers what it was asked. `before` may wait or raise.
+
+    `unavailable` None: nothing answers at all.
+    """
 
     before: Step | None = None
-    unavailable: Mapping[Family, str] = field(default_factory=dict)
+    unavailable: Mapping[Family, str] | None = field(default_factory=dict)
+    answer: Analysis = field(default_factory=analysis)
     takes: Counter[str | bytes] = field(default_factory=Counter)
     requests: list[AnalysisRequest] = field(default_factory=list)
 
@@ -47,9 +54,11 @@ class FakeAnalyzer:
         if on_progress is not None:
             for family in closure(request.families):
                 await on_progress(family, "done")
-        return analysis()
+        return self.answer
 
     async def missing(self) -> Mapping[Family, str]:
+        if self.unavailable is None:
+            raise Unavailable("gone")
         return self.unavailable
 
 

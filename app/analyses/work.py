@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import structlog
 from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import events
@@ -45,7 +46,7 @@ async def perform(services: Services, claim: Claim) -> None:
             with suppress(DatabaseDown):
                 await asyncio.shield(_write(services, lambda s: queue.put_back(s, claim)))
             raise
-        await _settle(services, outcome)
+        await _settle(services, claim, outcome)
 
 
 async def _attempt(services: Services, claim: Claim) -> Outcome:
@@ -129,7 +130,7 @@ async def _write(services: Services, change: Outcome) -> bool:
         return await change(session)
 
 
-async def _settle(services: Services, outcome: Outcome) -> None:
+async def _settle(services: Services, claim: Claim, outcome: Outcome) -> None:
     """Write how it ended, waiting for the database if need be: an answer is worth the wait."""
     while True:
         try:
@@ -138,6 +139,9 @@ async def _settle(services: Services, outcome: Outcome) -> None:
             return
         except DatabaseDown:
             await asyncio.sleep(POLL_S)
+        except DBAPIError:
+            log.exception("result_cannot_be_stored")
+            outcome = _failing(claim, "result_not_storable", "The result cannot be stored.")
 
 
 async def work_forever(services: Services, concurrency: int, stop: asyncio.Event) -> None:
