@@ -1,6 +1,5 @@
 """`vocality demo`: the main job once, end to end, over HTTP."""
 
-import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +9,7 @@ from rich.console import Console
 
 from app.settings import Settings
 from cli.platform import running
+from cli.ports import free_port
 from cli.show import show
 from models.results import Analysis
 
@@ -19,7 +19,7 @@ console = Console()
 
 def run() -> None:
     started = time.perf_counter()
-    settings = Settings(port=_free_port())  # never in the way of a platform that runs already
+    settings = Settings(port=free_port())  # never in the way of a platform that runs already
     with ExitStack() as stack:
         with console.status("Starting PostgreSQL, Redis, MLflow, Ray Serve ..."):
             ready = stack.enter_context(running(settings))
@@ -38,10 +38,3 @@ def _analyze(door: str) -> None:
         f"POST {door}/v1/analyze  {TAKE.name}  ->  {reply.status_code} in {seconds:.2f} s"
     )
     show(Analysis.model_validate_json(reply.text), "A sung arpeggio and two spoken phrases")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

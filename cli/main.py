@@ -70,7 +70,7 @@ def bench(
     output: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
 ) -> None:
     """Measure speed and memory beside the peers; write BENCHMARKS.md."""
-    from cli import bench as verb
+    from cli.bench import run as verb
 
     verb.run(only=only, output=output)
 

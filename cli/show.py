@@ -9,7 +9,8 @@ from rich.text import Text
 
 from models.results import Analysis, FamilyResult, Measure, Score
 
-WIDTH, HEIGHT = 72, 10  # characters of the F0 picture
+WIDEST, HEIGHT = 96, 10  # characters of the F0 picture
+MARGIN = 18  # characters beside it: frame and axis
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # braille cell: row, column
 BAR = 24  # characters of a full score
 
@@ -24,17 +25,19 @@ HEADLINES = {
 
 
 def show(analysis: Analysis, title: str, console: Console | None = None) -> None:
-    (console or Console()).print(Panel(Group(*_parts(analysis)), title=title, padding=(1, 2)))
+    where = console or Console()
+    columns = min(where.width - MARGIN, WIDEST)
+    where.print(Panel(Group(*_parts(analysis, columns)), title=title, padding=(1, 2)))
 
 
-def _parts(analysis: Analysis) -> list[RenderableType]:
+def _parts(analysis: Analysis, columns: int) -> list[RenderableType]:
     audio = analysis.audio
     head = f"{audio.duration_s:.2f} s, {audio.codec or 'pcm'} at {audio.source_sample_rate_hz} Hz"
     conditions = ", ".join(f"{key} {_value(v)}" for key, v in audio.conditions.items())
     parts: list[RenderableType] = [Text(f"{head}   {conditions}", style="dim"), Text()]
     parts += [Text(f"! {warning}", style="yellow") for warning in audio.warnings]
     if any(hz is not None for hz in analysis.pitch.f0_hz):
-        parts += [f0_picture(analysis.pitch.f0_hz, analysis.pitch.hop_s), Text()]
+        parts += [f0_picture(analysis.pitch.f0_hz, analysis.pitch.hop_s, columns), Text()]
     if analysis.scores:
         parts += [_scores(analysis.scores), Text()]
     parts += [_measures(analysis), Text()]
@@ -42,12 +45,12 @@ def _parts(analysis: Analysis) -> list[RenderableType]:
     return parts
 
 
-def f0_picture(f0_hz: list[float | None], hop_s: float) -> Text:
+def f0_picture(f0_hz: list[float | None], hop_s: float, width: int) -> Text:
     """The F0 line in braille dots, log frequency upwards, time to the right."""
     voiced = [hz for hz in f0_hz if hz is not None]
     low, high = math.log2(min(voiced) * 0.94), math.log2(max(voiced) * 1.06)
-    rows, columns = HEIGHT * 4, WIDTH * 2
-    cells = [[0x2800] * WIDTH for _ in range(HEIGHT)]
+    rows, columns = HEIGHT * 4, width * 2
+    cells = [[0x2800] * width for _ in range(HEIGHT)]
     for i, hz in enumerate(f0_hz):
         if hz is None:
             continue
@@ -58,8 +61,8 @@ def f0_picture(f0_hz: list[float | None], hop_s: float) -> Text:
     for row, cell in enumerate(cells):
         hz = 2 ** (high - (row + 0.5) / HEIGHT * (high - low))
         picture.append(f"{hz:6.0f} Hz ", style="dim")
-        picture.append("".join(map(chr, cell)) + "\n", style="cyan")
-    picture.append(f"{'0 s':>13}{len(f0_hz) * hop_s:>{WIDTH - 5}.1f} s", style="dim")
+        picture.append("".join(map(chr, cell)).replace("\u2800", " ") + "\n", style="cyan")
+    picture.append(f"{'0 s':>13}{len(f0_hz) * hop_s:>{width - 5}.1f} s", style="dim")
     return picture
 
 

@@ -1,12 +1,13 @@
 """The MLflow tracking server on our own PostgreSQL, for whoever names no other."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from cli.ports import free_port
 
 LEAN = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # we have our own jobs; its runner costs 200 MB
@@ -21,7 +22,7 @@ def server(database_url: str, home: Path) -> Iterator[str]:
     """Its address. It comes up by itself in the background: nobody who analyses waits for it."""
     folder = home / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(
             _command(database_url, folder, port),
@@ -46,13 +47,6 @@ def _command(database_url: str, folder: Path, port: int) -> list[str]:
     }
     flags = [part for name, value in options.items() for part in (f"--{name}", value)]
     return [sys.executable, "-m", "mlflow", "server", *flags]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

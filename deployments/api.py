@@ -34,7 +34,13 @@ class PlatformSpec(BaseModel):
 class Api:
     """The FastAPI application is made in the replica: engines and locks need no pickling."""
 
-    async def __init__(self, conductor: DeploymentHandle[Conductor]) -> None:  # type: ignore[misc]
+    async def __init__(  # type: ignore[misc]
+        self,
+        conductor: DeploymentHandle[Conductor],
+        worker: DeploymentHandle[
+            Worker
+        ],  # never called: bound so that it is deployed with the door
+    ) -> None:
         self._stack = AsyncExitStack()
         opening = open_services(settings(), RemoteAnalyzer(conductor))
         self._services = await self._stack.enter_async_context(opening)

@@ -100,7 +100,7 @@ class Conductor:
             return await self._decoder.decode(take)
         with TemporaryDirectory() as folder:
             path = Path(folder) / "take"
-            await self._storage.fetch(take, path)
+            await self._storage.download(take, path)
             return await self._decoder.decode(path)
 
     def _plan(

@@ -72,6 +72,7 @@ def connect(settings: Settings, environment: Mapping[str, str]) -> None:
 
 def serve_profile(name: str, settings: Settings) -> None:
     """Serve the profile's applications; returns when every replica is ready."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     profile = read(name)
     door = {**profile.http_options, "host": settings.host, "port": settings.port}
     serve.start(
@@ -88,7 +89,7 @@ def serve_profile(name: str, settings: Settings) -> None:
 
 def stop() -> None:
     serve.shutdown()
-    ray.shutdown()
+    ray.shutdown()  # type: ignore[no-untyped-call]
 
 
 def _is_transcript(application: Application) -> bool:
@@ -121,5 +122,5 @@ def _start_ray(home: Path) -> None:
         object_store_memory=OBJECT_STORE,
         _temp_dir=str(folder),
         log_to_driver=False,
-        logging_level=logging.WARNING,
+        logging_level=logging.ERROR,
     )

@@ -1,0 +1,155 @@
+"""(b) The same work over HTTP through Ray Serve, and (d) what the platform costs to have."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import httpx2
+import numpy as np
+import psutil
+
+from app.settings import Settings
+from cli.bench import takes
+from cli.bench.report import Section
+from cli.platform import running
+from cli.ports import free_port
+
+FAMILIES = "activity,pitch,timbre,emotion,clarity,prosody,fluency"
+TAKES = 16
+REQUESTS = 96  # a level of load: bounded in count
+LOAD_S = 90  # and in time
+CLIENTS = (1, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What some clients saw who asked without pause."""
+
+    latencies_s: Sequence[float]
+    wall_s: float
+    failed: int
+
+    @property
+    def rate(self) -> float:
+        return len(self.latencies_s) / self.wall_s
+
+
+def measure() -> tuple[Section, Section]:
+    serving = Section(
+        "(b) Over HTTP through Ray Serve, laptop profile",
+        f"`POST /v1/analyze`, {TAKES} utterances of 8 s as WAV, all families but the transcript; "
+        "clients on loopback ask without pause. Serving efficiency is throughput over HTTP over "
+        "that of the same batched engines in one process with the same number of threads.",
+        ("clients", "p50 ms", "p95 ms", "takes/s", "x real time", "efficiency", "failed"),
+    )
+    chosen = takes.some(TAKES)
+    bodies = [takes.wav(audio) for audio in chosen.audios]
+    ideal = in_process_rate()
+    started = time.perf_counter()
+    with running(Settings(port=free_port())) as settings:
+        start_s = time.perf_counter() - started
+        door = f"http://{settings.host}:{settings.port}"
+        asyncio.run(load(door, bodies, clients=4, requests=16))  # warm
+        for clients in CLIENTS:
+            seen = asyncio.run(load(door, bodies, clients=clients, requests=REQUESTS))
+            serving.rows.append(_row(clients, seen, ideal, chosen.seconds / TAKES))
+        cost = _cost(start_s)
+    serving.notes.append(f"In one process, batched: {ideal:.2f} takes/s.")
+    return serving, cost
+
+
+def in_process_rate() -> float:
+    """Takes a second of the batched engines alone, in a process of their own."""
+    command = [sys.executable, "-m", "cli.bench.ideal", str(TAKES), str(REQUESTS), FAMILIES]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+async def load(door: str, bodies: Sequence[bytes], *, clients: int, requests: int) -> Load:
+    """`requests` in all from `clients` at once; ends by itself."""
+    waiting = list(range(requests))
+    latencies: list[float] = []
+    failed = 0
+    deadline = time.monotonic() + LOAD_S
+
+    async def client(session: httpx2.AsyncClient) -> None:
+        nonlocal failed
+        while waiting and time.monotonic() < deadline:
+            body = bodies[waiting.pop() % len(bodies)]
+            asked = time.perf_counter()
+            reply = await session.post(
+                f"{door}/v1/analyze",
+                files={"file": ("take.wav", body)},
+                data={"families": FAMILIES},
+            )
+            latencies.append(time.perf_counter() - asked)
+            failed += reply.status_code != 200
+
+    async with httpx2.AsyncClient(timeout=120) as session:
+        started = time.perf_counter()
+        await asyncio.gather(*(client(session) for _ in range(clients)))
+        return Load(latencies, time.perf_counter() - started, failed)
+
+
+def _row(clients: int, seen: Load, ideal: float, seconds: float) -> Sequence[object]:
+    p50, p95 = np.percentile(seen.latencies_s, (50, 95)) * 1000
+    efficiency = seen.rate / ideal
+    return (clients, p50, p95, seen.rate, seen.rate * seconds, efficiency, seen.failed)
+
+
+def _cost(start_s: float) -> Section:
+    section = Section(
+        "(d) What the platform costs to have, laptop profile",
+        "Proportional set size of every process of the platform after the load above, and the "
+        "time from an empty command line to ready.",
+        ("what", "processes", "PSS MB"),
+    )
+    total = 0.0
+    for kind, members in sorted(_processes().items()):
+        size = sum(_pss(process) for process in members) / 2**20
+        total += size
+        section.rows.append((kind, len(members), size))
+    section.rows.append(("all", sum(len(m) for m in _processes().values()), total))
+    section.notes.append(f"Ready after {start_s:.1f} s.")
+    return section
+
+
+KINDS = {
+    "postgres": "PostgreSQL",
+    "redis-server": "Redis",
+    "mlflow": "MLflow",
+    "models.decoder": "decoders",
+    "ServeReplica": "Serve replicas",
+    "Proxy": "Serve proxy and controller",
+    "Controller": "Serve proxy and controller",
+    "ray": "Ray",
+}
+
+
+def _processes() -> dict[str, list[psutil.Process]]:
+    """This process's descendants, and the servers that were started apart from it, by kind."""
+    ours = psutil.Process().children(recursive=True)
+    for process in psutil.process_iter(["name"]):
+        if process.info["name"] in ("postgres", "redis-server") and process not in ours:
+            ours.append(process)
+    found: dict[str, list[psutil.Process]] = {}
+    for process in ours:
+        found.setdefault(_kind(process), []).append(process)
+    return found
+
+
+def _kind(process: psutil.Process) -> str:
+    try:
+        line = " ".join((process.name(), *process.cmdline()))
+    except psutil.Error:
+        return "gone"
+    return next((kind for mark, kind in KINDS.items() if mark in line), "other")
+
+
+def _pss(process: psutil.Process) -> float:
+    try:
+        return float(process.memory_full_info().pss)
+    except psutil.Error:
+        return 0.0

@@ -1,0 +1,42 @@
+"""`vocality bench`: runs the parts that were asked for and writes the report."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from cli.bench.report import Section, write
+
+PARTS = ("graph", "http", "transcript", "gpu")
+console = Console()
+
+
+def run(only: str | None, output: Path | None) -> None:
+    chosen = tuple(only.split(",")) if only else PARTS
+    if unknown := set(chosen) - set(PARTS):
+        raise typer.BadParameter(f"no part {', '.join(sorted(unknown))}; there are {PARTS}")
+    sections: list[Section] = []
+    for part in PARTS:
+        if part in chosen:
+            console.print(f"measuring: {part}", style="dim")
+            sections += _measured(part)
+    sections.sort(key=lambda section: section.title)
+    for section in sections:
+        console.print(section.markdown(), markup=False, highlight=False)
+    where = output or (Path("BENCHMARKS.md") if not only else None)
+    if where:
+        write(where, sections)
+        console.print(f"written: {where}")
+
+
+def _measured(part: str) -> list[Section]:
+    from cli.bench import in_process, on_gpu, over_http, transcribing
+
+    measures: dict[str, Callable[[], list[Section]]] = {
+        "graph": lambda: [in_process.measure()],
+        "http": lambda: list(over_http.measure()),
+        "transcript": lambda: [transcribing.measure()],
+        "gpu": lambda: [on_gpu.measure()],
+    }
+    return measures[part]()

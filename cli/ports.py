@@ -1,0 +1,10 @@
+"""A port that is free now, for a platform that must not be in another's way."""
+
+import socket
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
