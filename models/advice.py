@@ -136,28 +136,28 @@ _RULES = (
     Rule(
         "timbre.cpps_db",
         "low",
-        "The tone is weak against the breath: cepstral peak prominence is {value} dB, and over "
-        "9.3 dB is usual in clear speech.",
+        "The tone is weak against the breath: cepstral peak prominence is {value} dB; clear "
+        "voices reach {target} dB.",
         "Start phrases with a gentle 'mm' at a comfortable pitch and carry that buzz into the "
         "vowels. If hoarseness lasts for weeks, see a laryngologist.",
     ),
     Rule(
         "timbre.hnr_db",
         "low",
-        "Noise in the voice is high: harmonics are {value} dB over it; {target} dB is clear.",
+        "Noise in the voice is high: harmonics are {value} dB over it; {target} dB is usual.",
         "Use less air on vowel starts: hum through a straw for a minute, then repeat the phrase.",
     ),
     Rule(
         "timbre.jitter_local",
         "high",
-        "Your voice's periods vary by {value} %; {target} % and less is smooth.",
+        "Your voice's periods vary by {value} %; {target} % and less is usual.",
         "Support to the end of the phrase: breathe earlier, and finish before the air runs out "
         "and the voice creaks.",
     ),
     Rule(
         "timbre.shimmer_local",
         "high",
-        "Loudness from period to period varies by {value} %; {target} % and less is smooth.",
+        "Loudness from period to period varies by {value} %; {target} % and less is usual.",
         "Hold soft vowels on an even breath for 5 seconds, several times, before you record.",
     ),
     Rule(

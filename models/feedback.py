@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from models import scores as scoring
 from models.advice import OBSTACLES, RULES, listed
+from models.dimensions import DIMENSIONS, Dimension, Term
 from models.results import Absence, Advice, Measure, Pitch, Reason, Score, Span
-from models.scores import DIMENSIONS, Dimension, Results, Term
+from models.scores import Results
 
 LEAST_BENEFIT = 5.0  # points: less is not worth anybody's practice
 NAMED_SPANS = 3
@@ -89,11 +90,12 @@ def _of(name: str, score: Score, results: Results) -> list[Advice]:
 def _on(
     name: str, dimension: Dimension, term: Term, measure: Measure, total: float, results: Results
 ) -> Advice | None:
-    target = term.curve.target(measure.value)
+    curve = term.curve(scoring.is_song(results))
+    target = curve.target(measure.value)
     rule = RULES.get((term.measure, "low" if measure.value < target else "high"))
     share = 1.0 if dimension.worst else term.weight / total
     sure = 1.0 if measure.confidence is None else measure.confidence
-    benefit = share * (100 - term.curve.points(measure.value)) * sure * IMPORTANCE.get(name, 1.0)
+    benefit = share * (100 - curve.points(measure.value)) * sure * IMPORTANCE.get(name, 1.0)
     if rule is None or benefit < LEAST_BENEFIT:
         return None
     words = {

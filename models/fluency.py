@@ -26,11 +26,12 @@ from models.results import (
     absent,
 )
 from models.spectra import batch
-from models.syllables import Indices
+from models.syllables import Envelope, Indices
 from models.utterance import HOP_S, Answers, Floats
 
 WINDOW_S, STEP_S = 5.0, 1.0  # of the rolling articulation rate
 FEWEST_WINDOWS, FEWEST_FOR_P90 = 3, 5
+SHORTEST_FOR_RUNS_S = 5.0  # one sentence has no pauses because it is one sentence
 FILLERS = {  # 'um' and 'er' are words in German, so each language has its own
     "en": frozenset({"um", "uh", "uhm", "umm", "er", "erm", "hm", "hmm", "mm", "mhm"}),
     "de": frozenset({"äh", "ähm", "öh", "öhm", "hm", "hmm", "mhm", "eh"}),
@@ -86,21 +87,21 @@ class FluencyEngine:
         return cls(weights.of_code("fluency", version, own, utterance, syllables, loudness), device)
 
     def analyze_batch(self, tasks: Sequence[Task]) -> list[FamilyResult]:
-        levels = syllables.levels(*batch([task.audio for task in tasks], self._device))
-        return [self._analyze(task, level) for task, level in zip(tasks, levels, strict=True)]
+        envelopes = syllables.envelopes(*batch([task.audio for task in tasks], self._device))
+        return [self._analyze(*each) for each in zip(tasks, envelopes, strict=True)]
 
-    def _analyze(self, task: Task, level_db: Floats) -> FamilyResult:
+    def _analyze(self, task: Task, envelope: Envelope) -> FamilyResult:
         if refusal := utterance.refusal(task):
             return absent("fluency", refusal.reason, refusal.detail, self.version)
         activity = cast(Activity, task.needs["activity"])
         pitch = cast(Pitch, task.needs["pitch"])
-        f0 = utterance.voicing(pitch, len(level_db))
-        speech = utterance.inside(activity.speech_s, len(level_db))
-        found = syllables.nuclei(level_db, ~np.isnan(f0), speech)
+        f0 = utterance.voicing(pitch, len(envelope))
+        speech = utterance.inside(activity.speech_s, len(envelope))
+        found = syllables.nuclei(envelope, ~np.isnan(f0), speech)
         if not len(found):
             detail = "No voiced peak of loudness in the speech."
             return absent("fluency", Reason.no_syllables, detail, self.version)
-        return self._measured(task, activity, f0, level_db, found)
+        return self._measured(task, activity, f0, envelope.level_db, found)
 
     def _measured(
         self, task: Task, activity: Activity, f0: Floats, level_db: Floats, found: Indices
@@ -132,6 +133,7 @@ class FluencyEngine:
 
 def _rates(speech: Speech) -> Answers:
     count, error = len(speech.nuclei_s), syllables.count_error(len(speech.nuclei_s))
+    long, short = speech.total_s >= SHORTEST_FOR_RUNS_S, _short(speech)
     spans = utterance.evidence(speech.runs_s)
 
     def per(amount: float, unit: str) -> Measure:
@@ -143,9 +145,14 @@ def _rates(speech: Speech) -> Answers:
     return {
         "speech_rate_sps": per(speech.total_s, "1/s"),
         "articulation_rate_sps": per(speech.phonation_s, "1/s"),
-        "mean_length_of_run": per(len(speech.runs_s), "syllables"),
+        "mean_length_of_run": per(len(speech.runs_s), "syllables") if long else short,
         "phonation_ratio": ratio,
     }
+
+
+def _short(speech: Speech) -> Absence:
+    detail = f"{speech.total_s:.1f} s of speech; {SHORTEST_FOR_RUNS_S:.0f} s are needed."
+    return Absence(reason=Reason.too_short, detail=detail)
 
 
 def _pauses(speech: Speech) -> Answers:
@@ -162,6 +169,8 @@ def _pauses(speech: Speech) -> Answers:
         "pause_mean_s": utterance.too_few(count, 1, "pauses"),
         "pause_p90_s": utterance.too_few(count, FEWEST_FOR_P90, "pauses"),
     }
+    if speech.total_s < SHORTEST_FOR_RUNS_S:
+        answers["pauses_per_minute"] = _short(speech)
     if count:
         error = float(lengths.std(ddof=1) / count**0.5) if count > 1 else None
         answers["pause_mean_s"] = Measure(

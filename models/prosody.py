@@ -26,7 +26,7 @@ from models.results import (
     absent,
 )
 from models.spectra import batch
-from models.syllables import Indices
+from models.syllables import Envelope, Indices
 from models.utterance import HOP_S, Answers, Floats
 
 SHORTEST_VOICED_S = 1.0
@@ -79,29 +79,29 @@ class ProsodyEngine:
 
     def analyze_batch(self, tasks: Sequence[Task]) -> list[FamilyResult]:
         samples, lengths = batch([task.audio for task in tasks], self._device)
-        loud, levels = loudness.measure(samples, lengths), syllables.levels(samples, lengths)
-        return [self._analyze(*each) for each in zip(tasks, loud, levels, strict=True)]
+        loud, seen = loudness.measure(samples, lengths), syllables.envelopes(samples, lengths)
+        return [self._analyze(*each) for each in zip(tasks, loud, seen, strict=True)]
 
-    def _analyze(self, task: Task, loud: Loudness, level_db: Floats) -> FamilyResult:
+    def _analyze(self, task: Task, loud: Loudness, envelope: Envelope) -> FamilyResult:
         if refusal := utterance.refusal(task):
             return absent("prosody", refusal.reason, refusal.detail, self.version)
         activity = cast(Activity, task.needs["activity"])
         pitch = cast(Pitch, task.needs["pitch"])
-        curve = melody.read(activity, pitch, len(level_db))
+        curve = melody.read(activity, pitch, len(envelope))
         voiced_s = HOP_S * int(curve.voiced.sum())
         if voiced_s < SHORTEST_VOICED_S:
             detail = f"{voiced_s:.2f} s of voiced speech; {SHORTEST_VOICED_S} s are needed."
             return absent("prosody", Reason.insufficient_voiced_audio, detail, self.version)
-        return self._described(curve, loud, level_db)
+        return self._described(curve, loud, envelope)
 
-    def _described(self, curve: Melody, loud: Loudness, level_db: Floats) -> Prosody:
+    def _described(self, curve: Melody, loud: Loudness, envelope: Envelope) -> Prosody:
         phrases = [melody.phrase(curve, span) for span in curve.phrases]
         answers = (
             melody.spread(curve)
             | melody.movement(phrases)
             | melody.accents(curve)
             | _dynamics(loud, curve.phrases)
-            | _rhythm(curve, level_db)
+            | _rhythm(curve, envelope)
         )
         answers |= _expressiveness(answers)
         return Prosody(
@@ -180,10 +180,10 @@ def _broadcast(loud: Loudness) -> Answers:
     return answers
 
 
-def _rhythm(curve: Melody, level_db: Floats) -> Answers:
-    speech = utterance.inside(curve.phrases, len(level_db))
-    found: Indices = syllables.nuclei(level_db, curve.voiced, speech)
-    vowels = np.array(syllables.vowels(level_db, curve.voiced, found)).reshape(-1, 2) * HOP_S
+def _rhythm(curve: Melody, envelope: Envelope) -> Answers:
+    speech = utterance.inside(curve.phrases, len(envelope))
+    found: Indices = syllables.nuclei(envelope, curve.voiced, speech)
+    vowels = np.array(syllables.vowels(envelope, curve.voiced, found)).reshape(-1, 2) * HOP_S
     lasting = vowels[:, 1] - vowels[:, 0]
     ends = np.array([end for _, end in curve.phrases])
     same = np.diff(np.searchsorted(ends, vowels[:, 0])) == 0  # no pause between the two

@@ -3,6 +3,7 @@
 import pytest
 
 from models.advice import RULES
+from models.dimensions import DIMENSIONS
 from models.feedback import advise
 from models.graph import Options
 from models.results import (
@@ -18,7 +19,7 @@ from models.results import (
     Reason,
     absent,
 )
-from models.scores import DIMENSIONS, score
+from models.scores import score
 
 
 def _advice(results: dict[Family, FamilyResult]) -> list[Advice]:
@@ -49,7 +50,7 @@ def _song(*cents: float) -> Pitch:
 def test_every_side_on_which_points_are_lost_has_a_sentence() -> None:
     for dimension in DIMENSIONS.values():
         for term in dimension.terms:
-            anchors = term.curve.anchors
+            anchors = term.spoken.anchors
             if anchors[0][1] < 100:
                 assert (term.measure, "low") in RULES
             if anchors[-1][1] < 100:

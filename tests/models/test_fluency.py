@@ -64,12 +64,20 @@ def test_rates_of_a_known_train_are_exact() -> None:
 
 
 def test_a_gap_under_a_quarter_second_is_no_pause() -> None:
-    take = speak([8, 8], rate=4, pause_s=0.2)
+    take = speak([12, 12], rate=4, pause_s=0.2)
 
     found = _fluency(take.task())
 
     assert found.measures["pauses_per_minute"].value == 0
     assert found.absences["pause_mean_s"].reason is Reason.too_short
+
+
+def test_one_sentence_is_too_short_to_count_its_pauses() -> None:
+    found = _fluency(speak([8]).task())
+
+    assert "articulation_rate_sps" in found.measures
+    for name in ("pauses_per_minute", "mean_length_of_run"):
+        assert found.absences[name].reason is Reason.too_short
 
 
 def test_an_even_pace_varies_little_and_a_change_of_pace_shows() -> None:

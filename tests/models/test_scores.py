@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from models import scores
+from models.dimensions import DIMENSIONS, Curve, Dimension, Term
 from models.graph import Options
 from models.results import (
     Absence,
@@ -22,12 +23,14 @@ from models.results import (
     Vibrato,
     absent,
 )
-from models.scores import DIMENSIONS, Curve, Dimension, Term, score
+from models.scores import score
 
-TERMS = [
-    pytest.param(name, term, id=f"{name}: {term.measure}")
+CURVES = [
+    pytest.param(name, curve, id=f"{name}: {term.measure}")
     for name, dimension in DIMENSIONS.items()
     for term in dimension.terms
+    for curve in (term.spoken, term.held)
+    if curve is not None
 ]
 
 
@@ -65,9 +68,9 @@ def _spoken(**rates: float) -> dict[Family, FamilyResult]:
     return {"fluency": Fluency(measures={k: _measure(v) for k, v in measures.items()})}
 
 
-@pytest.mark.parametrize(("name", "term"), TERMS)
-def test_points_stay_in_range_and_turn_at_most_once(name: str, term: Term) -> None:
-    points = [value for _, value in term.curve.anchors]
+@pytest.mark.parametrize(("name", "curve"), CURVES)
+def test_points_stay_in_range_and_turn_at_most_once(name: str, curve: Curve) -> None:
+    points = [value for _, value in curve.anchors]
     turns = [b - a for a, b in pairwise(points) if a != b]
 
     assert 0 <= min(points) < max(points) == 100
@@ -75,7 +78,7 @@ def test_points_stay_in_range_and_turn_at_most_once(name: str, term: Term) -> No
     assert falls == sorted(falls)  # rising first, then falling: one best range
     if name != "pace":
         assert len(set(falls)) == 1
-    assert [at for at, _ in term.curve.anchors] == sorted(at for at, _ in term.curve.anchors)
+    assert [at for at, _ in curve.anchors] == sorted(at for at, _ in curve.anchors)
 
 
 def test_every_dimension_names_its_source() -> None:
@@ -124,7 +127,7 @@ def test_missing_extras_do_not_matter_and_present_ones_count() -> None:
 def test_half_of_the_voice_measures_are_enough_and_fewer_are_not() -> None:
     low_snr = Absence(reason=Reason.low_snr, detail="8 dB.")
     missing = {"jitter_local": low_snr, "shimmer_local": low_snr}
-    enough = Timbre(measures={"cpps_db": _measure(14.45), "hnr_db": _measure(20)}, absences=missing)
+    enough = Timbre(measures={"cpps_db": _measure(11), "hnr_db": _measure(11)}, absences=missing)
     too_little = Timbre(measures={"hnr_db": _measure(20)}, absences=missing)
 
     assert score({"timbre": enough}, Options())["voice_quality"].value == pytest.approx(100)
@@ -154,7 +157,7 @@ def test_errors_of_several_measures_add_in_quadrature() -> None:
     two = Dimension((Term("timbre.a", line), Term("timbre.b", line)), "2000")
     a, b = _measure(50, standard_error=6), _measure(70, standard_error=8)
 
-    value, error = scores._combined(two, list(zip(two.terms, (a, b), strict=True)))
+    value, error = scores._combined(two, list(zip(two.terms, (a, b), strict=True)), None)
 
     assert value == pytest.approx(60)
     assert error == pytest.approx(5)
@@ -214,6 +217,24 @@ def test_song_is_not_judged_as_speech_nor_speech_as_song() -> None:
     assert sung["intonation"].value == 100
     assert spoken["pace"].value == 100
     assert spoken["intonation"].value is None
+
+
+def test_a_held_vowel_is_judged_more_strictly_than_running_speech() -> None:
+    timbre = Timbre(measures={"cpps_db": _measure(11), "hnr_db": _measure(11)})
+    held, spoken = _sung(0, 0), _sung(0, 0, voiced_s=20)
+
+    vowel, speech = (
+        score({"timbre": timbre, "pitch": pitch}, Options())["voice_quality"].value
+        for pitch in (held, spoken)
+    )
+
+    assert speech == pytest.approx(100)
+    assert vowel is not None
+    assert vowel < 50
+
+
+def test_one_drawn_out_word_makes_no_song() -> None:
+    assert not scores.is_song({"pitch": _sung(0)})
 
 
 def test_vibrato_is_not_taken_for_unsteadiness() -> None:
