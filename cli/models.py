@@ -33,7 +33,7 @@ def _state(name: str, version: str) -> str:
 
 
 def fetch(name: str) -> None:
-    with Progress("{task.description}", BarColumn(), DownloadColumn()()) as bar:
+    with Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn()) as bar:
         task = bar.add_task(f"whisper {name}", total=None)
         try:
             arriving = fetch_checkpoint(

@@ -89,7 +89,7 @@ def serve_profile(name: str, settings: Settings) -> None:
 
 def stop() -> None:
     serve.shutdown()
-    ray.shutdown()  # type: ignore[no-untyped-call]
+    ray.shutdown()
 
 
 def _is_transcript(application: Application) -> bool:
