@@ -285,6 +285,13 @@ _RULES = (
         "Record in a furnished room or facing a curtain or an open wardrobe, near the microphone.",
     ),
     Rule(
+        "clarity.hum_db",
+        "high",
+        "Mains hum lies {value} dB re the voice; under {target} dB it does no harm.",
+        "Unplug the laptop's charger, use another socket or a balanced cable, and move away from "
+        "lamps and dimmers.",
+    ),
+    Rule(
         "clarity.intelligible_recording",
         "low",
         "Noise and room together leave an intelligibility of {value} of 100.",

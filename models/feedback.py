@@ -8,7 +8,7 @@ from models.dimensions import DIMENSIONS, Dimension, Term
 from models.results import Absence, Advice, Measure, Pitch, Reason, Score, Span
 from models.scores import Results
 
-LEAST_BENEFIT = 5.0  # points: less is not worth anybody's practice
+LEAST_BENEFIT = 8.0  # points: less is not worth anybody's practice
 NAMED_SPANS = 3
 HEARD_S = 0.5  # of voicing: then there was a voice, whatever else is missing
 

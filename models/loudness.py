@@ -67,9 +67,11 @@ def lufs(mean_square: Floats | np.float64) -> Floats:
 
 def without_offset(samples: Tensor, lengths: Tensor) -> Tensor:
     """Without the take's own mean, which would ring at both ends; padding stays zero."""
-    inside = torch.arange(samples.shape[1], device=samples.device) < lengths[:, None]
-    mean = samples.double().sum(1) / lengths.clamp(min=1)
-    return (samples - mean.float()[:, None]) * inside
+    mean = torch.sum(samples, 1, dtype=torch.float64) / lengths.clamp(min=1)
+    centred = samples - mean.float()[:, None]
+    for row, length in zip(centred, lengths.tolist(), strict=True):
+        row[length:] = 0
+    return centred
 
 
 def _hop_energy(samples: Tensor, lengths: Tensor) -> Tensor:

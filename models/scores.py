@@ -24,7 +24,7 @@ Results = Mapping[Family, FamilyResult]
 HELD_S = 0.25  # a shorter note is passed through, not held
 STEADY_CENTS = 60.0  # a wider one without vibrato is a glide of speech
 SUNG_S = 1.0  # in held notes, and...
-SUNG_SHARE = 0.5  # ... of the voiced time in held notes makes a take song
+SUNG_SHARE = 0.6  # ... of the voiced time in held notes makes a take song
 FEWEST_NOTES = 3  # to judge intonation by
 PRESENT_SHARE = 0.5  # of a score's weights that must have been measured
 
