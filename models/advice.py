@@ -275,7 +275,7 @@ _RULES = (
     Rule(
         "clarity.bandwidth_hz",
         "low",
-        "The recording carries nothing over {value} Hz: a telephone or a strong codec.",
+        "The recording carries next to nothing over {value} Hz, as over a telephone or Bluetooth.",
         "Record with a plain microphone app as WAV or FLAC, without Bluetooth.",
     ),
     Rule(

@@ -65,6 +65,7 @@ class Dimension:
     reference: str
     of: Literal["speech", "song", "any"] = "any"
     worst: bool = False
+    voice: bool = True  # asks that somebody was heard at all
 
 
 DIMENSIONS: Mapping[str, Dimension] = {
@@ -115,7 +116,7 @@ DIMENSIONS: Mapping[str, Dimension] = {
         "worst tenth of 72 readers of LibriSpeech: 11 and 7.5 dB, 2.1 and 2.6 %, 8.6 and 11.8 %.",
     ),
     "resonance": Dimension(
-        (Term("timbre.singers_formant_db", curve((-35, 0), (-20, 50), (-8, 100))),),
+        (Term("timbre.singers_formant_db", curve((-35, 0), (-20, 50), (-10, 100))),),
         "Energy at 2.4-3.2 kHz re 0-2 kHz: singers' ring against nonsingers' (Sundberg 1974; "
         "Omori et al. 1996). A matter of style: belongs to unamplified classical singing.",
         of="song",
@@ -171,9 +172,9 @@ DIMENSIONS: Mapping[str, Dimension] = {
     ),
     "recording_quality": Dimension(
         (
-            Term("clarity.snr_db", curve((0, 0), (10, 35), (20, 75), (30, 100))),
+            Term("clarity.snr_db", curve((0, 0), (10, 35), (20, 75), (30, 100)), weight=2),
             Term("clarity.clipped_fraction", curve((0, 100), (0.001, 75), (0.01, 30), (0.05, 0))),
-            Term("clarity.bandwidth_hz", curve((2000, 0), (3400, 40), (7000, 100)), extra=True),
+            Term("clarity.bandwidth_hz", curve((1000, 0), (3400, 60), (6000, 100)), extra=True),
             Term("clarity.t60_s", curve((0.6, 100), (0.9, 70), (1.5, 30), (2.5, 0)), extra=True),
             Term("clarity.hum_db", curve((-45, 100), (-30, 70), (-10, 0)), extra=True),
             Term("clarity.intelligible_recording", curve((0, 0), (90, 100)), extra=True),
@@ -182,5 +183,6 @@ DIMENSIONS: Mapping[str, Dimension] = {
         "and more, are doubtful under 15 and withheld under 10 (after Deliyski, Shaw & Evans "
         "2005); rooms under 0.6 s (ANSI S12.60).",
         worst=True,
+        voice=False,
     ),
 }

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from models import scores as scoring
 from models.advice import OBSTACLES, RULES, listed
 from models.dimensions import DIMENSIONS, Dimension, Term
-from models.results import Absence, Advice, Measure, Pitch, Reason, Score, Span
+from models.results import Absence, Advice, Measure, Reason, Score, Span
 from models.scores import Results
 
 LEAST_BENEFIT = 8.0  # points: less is not worth anybody's practice
 NAMED_SPANS = 3
-HEARD_S = 0.5  # of voicing: then there was a voice, whatever else is missing
 
 # A better recording makes every other number truer, so it comes first; style comes last.
 IMPORTANCE: Mapping[str, float] = {
@@ -22,7 +21,7 @@ IMPORTANCE: Mapping[str, float] = {
     "pace": 1.0,
     "fluency": 1.0,
     "expressiveness": 0.9,
-    "resonance": 0.5,
+    "resonance": 0.3,
 }
 
 
@@ -58,23 +57,20 @@ def _obstacles(results: Results) -> list[Advice]:
 
 
 def _stopped(results: Results) -> dict[Reason, Absence]:
-    """Why families that listen to the voice itself answered nothing."""
-    pitch = results.get("pitch")
-    heard = isinstance(pitch, Pitch) and pitch.voiced_s >= HEARD_S
-    voiceless = (Reason.silence, Reason.no_speech) if heard else ()
-    return {
-        result.absent.reason: result.absent
-        for family, result in results.items()
-        if family not in ("emotion", "transcript") and result.absent is not None
-        if result.absent.reason in OBSTACLES and result.absent.reason not in voiceless
-    }
+    """Why families that listen to the voice itself answered nothing; the first says it best."""
+    stopped: dict[Reason, Absence] = {}
+    for family, result in results.items():
+        refused = result.absent
+        if refused and refused.reason in OBSTACLES and family not in ("emotion", "transcript"):
+            stopped.setdefault(refused.reason, refused)
+    return stopped
 
 
 def _of(name: str, score: Score, results: Results) -> list[Advice]:
     """Advice on one dimension: its most rewarding measure; every bad one of a recording."""
-    if score.value is None or name not in DIMENSIONS:
-        return []
-    dimension = DIMENSIONS[name]
+    dimension = DIMENSIONS.get(name)
+    if dimension is None or (score.value is None and dimension.voice):
+        return []  # but what is known of a recording helps even where it earns no score
     taken = [(term, scoring.read(results, term.measure)) for term in dimension.terms]
     found = [(term, measure) for term, measure in taken if isinstance(measure, Measure)]
     total = sum(term.weight for term, _ in found)

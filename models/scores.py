@@ -83,7 +83,7 @@ def _score(dimension: Dimension, results: Results, options: Options, song: bool 
     reference = dimension.reference.format(a4_hz=options.a4_hz)
     taken = [(term, read(results, term.measure)) for term in dimension.terms]
     found = [(term, measure) for term, measure in taken if isinstance(measure, Measure)]
-    refusal = _refusal(dimension, taken, song)
+    refusal = _nobody(dimension, results) or _refusal(dimension, taken, song)
     if refusal is not None:
         uses = [term.measure for term in dimension.terms if not term.extra]
         return Score(value=None, absent=refusal, uses=uses, reference=reference)
@@ -95,6 +95,12 @@ def _score(dimension: Dimension, results: Results, options: Options, song: bool 
         reference=reference,
         evidence_s=_merged([measure for _, measure in found]),
     )
+
+
+def _nobody(dimension: Dimension, results: Results) -> Absence | None:
+    """A hum or a flute has a pitch too, but nobody to be scored."""
+    activity = results.get("activity")
+    return activity.absent if dimension.voice and activity is not None else None
 
 
 def _refusal(

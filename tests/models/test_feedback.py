@@ -138,6 +138,14 @@ def test_a_bad_recording_comes_before_the_voice_and_says_all_that_is_wrong() -> 
     assert "8 dB over the noise" in found[1].finding
 
 
+def test_clipping_is_told_even_where_the_recording_has_no_score() -> None:
+    clarity = Clarity(measures={"clipped_fraction": _measure(0.03)})
+
+    [only] = _advice({"clarity": clarity})
+
+    assert "clipped" in only.finding
+
+
 def test_what_is_well_needs_no_advice() -> None:
     fluency = Fluency(measures={"articulation_rate_sps": _measure(4.5)})
 
@@ -168,7 +176,6 @@ def test_the_gravest_obstacle_is_told_alone() -> None:
 def test_a_hummed_tune_without_words_is_not_called_silent() -> None:
     results: dict[Family, FamilyResult] = {
         "pitch": _song(1, 2, 3),
-        "activity": absent("activity", Reason.no_speech),
         "transcript": absent("transcript", Reason.no_speech),
     }
 

@@ -184,6 +184,15 @@ def test_a_recording_is_as_good_as_its_worst_side() -> None:
     assert quality(clipped) == pytest.approx(15)
 
 
+def test_noise_alone_is_no_good_recording() -> None:
+    missing = {"snr_db": Absence(reason=Reason.no_speech)}
+    clarity = Clarity(measures={"clipped_fraction": _measure(0)}, absences=missing)
+
+    found = score({"clarity": clarity}, Options())["recording_quality"]
+
+    assert found.absent == missing["snr_db"]
+
+
 def test_true_notes_score_high_and_random_ones_low() -> None:
     def intonation(*cents: float) -> float:
         value = score({"pitch": _sung(*cents)}, Options())["intonation"].value
@@ -231,6 +240,19 @@ def test_a_held_vowel_is_judged_more_strictly_than_running_speech() -> None:
     assert speech == pytest.approx(100)
     assert vowel is not None
     assert vowel < 50
+
+
+def test_a_hum_that_nobody_made_gets_no_score() -> None:
+    hum: dict[Family, FamilyResult] = {
+        "activity": absent("activity", Reason.no_speech),
+        "pitch": _sung(0, 0, 0),
+        "clarity": Clarity(measures={"snr_db": _measure(40), "clipped_fraction": _measure(0)}),
+    }
+
+    found = score(hum, Options())
+
+    assert [name for name, each in found.items() if each.value is not None] == ["recording_quality"]
+    assert found["intonation"].absent == Absence(reason=Reason.no_speech)
 
 
 def test_one_drawn_out_word_makes_no_song() -> None:
