@@ -57,6 +57,15 @@ def serve(
 
 
 @app.command()
+def stop() -> None:
+    """End the PostgreSQL and Redis that a platform which crashed has left running."""
+    from app import embedded
+    from app.settings import settings
+
+    embedded.stop(settings().home)
+
+
+@app.command()
 def demo() -> None:
     """Start the platform, send it a take over HTTP, show the result, stop."""
     from cli import demo as verb

@@ -1,6 +1,8 @@
 """The MLflow tracking server on our own PostgreSQL, for whoever names no other."""
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ LEAN = {
     "DO_NOT_TRACK": "true",
 }
 STOP_S = 10
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
 @contextmanager
@@ -30,11 +33,17 @@ def server(database_url: str, home: Path) -> Iterator[str]:
             stdout=log,
             stderr=log,
             start_new_session=True,  # it has children: all end together
+            preexec_fn=_end_with_parent,
         )
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
         _end(process)
+
+
+def _end_with_parent() -> None:
+    """Also when the parent is killed and can end nobody."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _command(database_url: str, folder: Path, port: int) -> list[str]:
@@ -51,9 +60,9 @@ def _command(database_url: str, folder: Path, port: int) -> list[str]:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, 15)
+        os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(STOP_S)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
