@@ -1,6 +1,7 @@
 """Pitch: how a voice moves through a take, and what of it was sung."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Self
 
@@ -10,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models import decoding, notes, spectra, weights
-from models.audio import ANALYSIS_RATE
+from models.audio import ANALYSIS_RATE, Audio
 from models.decoding import Candidates, Path
 from models.graph import Task
 from models.octaves import agreement
 from models.pitchnet import LOUDNESS_FRAME, MARGIN, REACH, PitchNet, levelled
+from models.refinement import refined
 from models.results import (
     Absence,
     Family,
@@ -43,6 +45,15 @@ SINGS_SHARE = 0.5  # ...and the share of the voiced time that they fill
 Floats = NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a batch of takes sounds like to the network."""
+
+    paths: list[Path]
+    level: Tensor  # (batch, samples): see pitchnet.levelled
+    loudest: Tensor  # (batch,)
+
+
 class PitchEngine:
     """F0, notes, vibrato and range of takes, by PitchNet and a Viterbi path."""
 
@@ -66,19 +77,29 @@ class PitchEngine:
         """A Pitch for each task. Batch-mates and padding never change a result."""
         if not tasks:
             return []
-        samples, lengths = spectra.batch([task.audio for task in tasks], self.device)
+        heard = self.hear([task.audio for task in tasks])
+        energies = _energy_db(heard.level).cpu().numpy()
+        return [
+            self._refused(task.audio.seconds, float(loudest))
+            or self._result(task, path, row, energy[: len(path.hz)])
+            for task, path, row, energy, loudest in zip(
+                tasks, heard.paths, heard.level, energies, heard.loudest, strict=True
+            )
+        ]
+
+    @torch.inference_mode()
+    def hear(self, takes: Sequence[Audio]) -> Heard:
+        """The path of the pitch through each take, before anything is made of it."""
+        samples, lengths = spectra.batch(takes, self.device)
         samples = torch.nn.functional.pad(samples, (0, max(0, HOP - samples.shape[1])))
         level, loudest = levelled(samples, lengths)
         counts = spectra.frame_counts(lengths)
-        paths = decoding.follow(self.candidates(level, counts), counts.tolist())
-        energies = _energy_db(level).cpu().numpy()
-        return [
-            self._refused(int(length), float(loud))
-            or self._result(task, path, row, energy[: len(path.hz)])
-            for task, path, row, energy, length, loud in zip(
-                tasks, paths, level, energies, lengths, loudest, strict=True
-            )
+        rough = decoding.follow(self.candidates(level, counts), counts.tolist())
+        paths = [
+            replace(path, hz=refined(row, path.hz, path.voiced))
+            for path, row in zip(rough, level, strict=True)
         ]
+        return Heard(paths, level, loudest)
 
     def candidates(self, level: Tensor, counts: Tensor) -> Candidates:
         """The network's answer to levelled takes (batch, samples), window by window.
@@ -110,8 +131,7 @@ class PitchEngine:
         pitch, voicing = self.network(windows[row, at], None if bool(real.all()) else real)
         return decoding.candidates(pitch[:, REACH:-REACH], voicing[:, REACH:-REACH])
 
-    def _refused(self, length: int, loudest: float) -> FamilyResult | None:
-        seconds = length / ANALYSIS_RATE
+    def _refused(self, seconds: float, loudest: float) -> FamilyResult | None:
         if seconds < SHORTEST_S:
             detail = f"{seconds:.2f} s; {SHORTEST_S} s are needed"
             return absent("pitch", Reason.too_short, detail, self.version)

@@ -122,11 +122,11 @@ class PitchNet(nn.Module):
 
 
 def _kept(seen: Tensor, real: Tensor | None) -> Tensor:
-    """(windows, channels, frames, ...) with the frames outside the take at zero."""
+    """(windows, channels, frames, ...) with the frames outside the take at zero, in place."""
     if real is None:
         return seen
     shape = (len(seen), 1, -1, *(1,) * (seen.dim() - 3))
-    return seen * real.to(seen.dtype).view(shape)
+    return seen.mul_(real.to(seen.dtype).view(shape))
 
 
 def _block(inputs: int, outputs: int, width: int, stride: int = 1) -> nn.Sequential:

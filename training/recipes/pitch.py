@@ -1,26 +1,33 @@
 """How PitchNet is trained: soft labels on voices whose F0 is exact, in rooms and noise."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path as File
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.audio import ANALYSIS_RATE
+from models.audio import ANALYSIS_RATE, Audio
+from models.decoding import Path
+from models.pitch import PitchEngine
 from models.pitchnet import BINS, MARGIN, PitchNet, hz_to_bin, levelled
+from models.results import Version
 from models.spectra import HOP
 from training import augment, data, voices
 from training.loop import Plan, Run, Trained, fit
+from training.melody_metrics import Accuracy, accuracy
 from training.voices import Known
 
 CORPORA = ("librispeech_subset", "small_asr")
 SHARES = {"speech": 0.75, "imagined": 0.25}  # of a batch
-BATCH, SECONDS = 20, 1
+CLIPS = 127  # of as many speakers: each is resynthesised three times at other pitches
+BATCH, SECONDS = 10, 1
 BLUR = 0.9  # bins: standard deviation of the soft label, 30 cents
 CHANNELS = 24
+JUDGED_AT = {"clean": None, "20db": 20.0, "10db": 10.0, "0db": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,8 @@ def train(run: Run) -> Trained:
     plan = Plan(run.minutes, checkpoint=run.work / "checkpoint.pt")
     steps = fit(network, batches, loss, plan, run.report)
     metadata = {"channels": str(CHANNELS), "steps": str(steps)}
-    return Trained(network.state_dict(), metadata, "Apache-2.0")
+    figures = judged(network, held_out(run.corpora, run.work))
+    return Trained(network.state_dict(), metadata, "Apache-2.0", figures)
 
 
 def material(run: Run) -> dict[str, list[Known]]:
@@ -45,12 +53,12 @@ def material(run: Run) -> dict[str, list[Known]]:
     clips = data.by_speaker(data.corpora(run.corpora, CORPORA)).train
     shippable = [clip for clip in clips if clip.shippable]
     return {
-        "speech": voices.of_clips(shippable, run.work / "speech", run.seed),
+        "speech": voices.of_clips(shippable[:CLIPS], run.work / "speech", run.seed),
         "imagined": voices.imagined(120, run.work / "imagined", run.seed),
     }
 
 
-def held_out(corpora: Path, work: Path) -> list[Known]:
+def held_out(corpora: File, work: File) -> list[Known]:
     """Clips of the speakers nobody trained on, spoken as in METHODS."""
     clips = data.by_speaker(data.corpora(corpora, CORPORA)).held_out
     return voices.of_clips(clips, work / "held_out", seed=1, plainly=True)
@@ -82,6 +90,49 @@ def loss(network: PitchNet, batch: Batch) -> Tensor:
     return (surprise * voiced).sum() / voiced.sum().clamp_min(1) + heard
 
 
+def judged(network: PitchNet, known: Sequence[Known]) -> dict[str, float]:
+    """RPA, OA and VFA at each signal-to-noise ratio."""
+    engine = PitchEngine(copy.deepcopy(network), Version(name="pitch", version="0", sha256=""))
+    figures = {}
+    for name, snr_db in JUDGED_AT.items():
+        overall = compared(engine.hear(noisy(known, snr_db)).paths, known)
+        figures[f"rpa_{name}"] = overall.raw_pitch
+        figures[f"oa_{name}"] = overall.overall
+        figures[f"vfa_{name}"] = overall.voicing_false_alarm
+    return figures
+
+
+def noisy(known: Sequence[Known], snr_db: float | None, seed: int = 5) -> list[Audio]:
+    """The clips in white, pink or babble noise by turns."""
+    rng, talkers = np.random.default_rng(seed), [one.samples for one in known]
+    takes = []
+    for index, one in enumerate(known):
+        sound: NDArray[np.floating] = one.samples
+        if snr_db is not None:
+            length = len(sound)
+            kinds = (
+                lambda n=length: augment.white(n, rng),
+                lambda n=length: augment.coloured(n, 1.0, rng),
+                lambda n=length: augment.babble(n, talkers, rng),
+            )
+            sound = augment.mixed(sound, kinds[index % 3](), snr_db)
+        takes.append(Audio(augment.at_peak(sound, -6.0), ANALYSIS_RATE))
+    return takes
+
+
+def compared(found: Sequence[Path], known: Sequence[Known]) -> Accuracy:
+    """Over all frames of all clips."""
+    pairs = [
+        (path, one, min(len(path.hz), len(one.f0_hz)))
+        for path, one in zip(found, known, strict=True)
+    ]
+    return accuracy(
+        np.concatenate([path.hz[:n] for path, _, n in pairs]),
+        np.concatenate([path.voiced[:n] for path, _, n in pairs]),
+        np.concatenate([one.f0_hz[:n] for _, one, n in pairs]),
+    )
+
+
 def _soft_labels(f0: Tensor) -> Tensor:
     """(batch, frames, bins): a Gaussian around the true pitch."""
     at = hz_to_bin(f0.clamp_min(1.0))[..., None]
@@ -99,10 +150,3 @@ def _crop(known: Known, rng: np.random.Generator) -> Known:
     truth = known.f0_hz[start : start + len(f0)]
     samples[: len(sound)], f0[: len(truth)] = sound, truth
     return Known(samples, f0)
-
-
-def parameters(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-__all__: Sequence[str] = ("held_out", "parameters", "train")
