@@ -10,7 +10,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,9 @@ def complete(settings: Settings) -> Settings:
     Safe to call from many processes at once: all get the same servers, which outlive them.
     """
     found: dict[str, str] = {}
+    given = (settings.database_url, settings.redis_url, settings.mlflow_tracking_uri)
+    if None not in given:
+        return settings
     with _alone(settings.home):
         if settings.database_url is None or settings.mlflow_tracking_uri is None:
             postgres = _start_postgres(settings.home)
@@ -47,6 +50,20 @@ def complete(settings: Settings) -> Settings:
             "redis_url": redis_url,
         }
     )
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Settings]:
+    """`complete` for as long as the block lasts. The last one to leave stops the servers."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with (settings.home / ".users").open("w") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)  # the kernel drops it, however we end
+        try:
+            yield complete(settings)
+        finally:
+            with suppress(BlockingIOError):  # somebody else is still here
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                stop(settings.home)
 
 
 def stop(home: Path) -> None:

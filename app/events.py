@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from app import database
+from app import database, tasks
 from app.errors import DatabaseDown
 from app.tables import Event, Json
 
@@ -92,13 +92,11 @@ class News:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._poll())]
+        ears = asyncio.create_task(self._listen()), asyncio.create_task(self._poll())
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await tasks.end(*ears)
 
     async def _listen(self) -> None:
         while True:

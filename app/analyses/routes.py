@@ -54,7 +54,7 @@ async def create_analysis(
     """Queue an analysis of a recording. Watch it at `Location`, or at its events."""
     row = await service.enqueue(session, user, recording_id, asked or AnalysisIn())
     response.headers["Location"] = f"/v1/analyses/{row.id}"
-    return AnalysisOut.of(row, position=await queue.position(session, row))
+    return AnalysisOut.of(row, await queue.position(session, row))
 
 
 @router.get(
@@ -63,12 +63,9 @@ async def create_analysis(
 async def get_analysis(analysis_id: str, user: CurrentUser, session: SessionDep) -> Response:
     """How an analysis stands, and its result once it is done."""
     row = await service.get(session, user, analysis_id)
-    shown = AnalysisOut.of(
-        row,
-        position=await queue.position(session, row),
-        result=await service.result_of(session, row),
-    )
-    return Response(shown.model_dump_json(), media_type="application/json")
+    shown = AnalysisOut.of(row, await queue.position(session, row))
+    body = shown.with_result(await service.result_of(session, row))
+    return Response(body, media_type="application/json")
 
 
 @router.post(

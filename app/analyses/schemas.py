@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import from_json, to_json
 
 from app.tables import AnalysisRow, State
 from models.graph import FAMILIES, Options
@@ -48,16 +49,15 @@ class AnalysisOut(BaseModel):
     finished_at: datetime | None
 
     @classmethod
-    def of(
-        cls, row: AnalysisRow, *, position: int | None = None, result: Analysis | None = None
-    ) -> Self:
-        return cls.model_validate(
-            {
-                "queue_position": position,
-                "result": result,
-                **{name: getattr(row, name) for name in cls.model_fields if name not in _APART},
-            }
-        )
+    def of(cls, row: AnalysisRow, position: int | None = None) -> Self:
+        """Without its result, which `with_result` adds."""
+        columns = {name: getattr(row, name) for name in cls.model_fields if name not in _APART}
+        return cls.model_validate({"queue_position": position, "result": None, **columns})
+
+    def with_result(self, result: str | None) -> str:
+        """All of it as JSON text, around a result that is JSON text already."""
+        compact = to_json(from_json(result)).decode() if result else "null"
+        return f'{self.model_dump_json(exclude={"result"})[:-1]},"result":{compact}}}'
 
 
 _APART = ("queue_position", "result")

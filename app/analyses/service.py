@@ -3,9 +3,8 @@
 import asyncio
 from typing import BinaryIO
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, Text, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import undefer
 
 from app import events, ids
 from app.analyses.schemas import AnalysisIn
@@ -36,12 +35,12 @@ async def get(
     return found
 
 
-async def result_of(session: AsyncSession, row: AnalysisRow) -> Analysis | None:
+async def result_of(session: AsyncSession, row: AnalysisRow) -> str | None:
+    """The Analysis as JSON text: it was checked when it was written, so it need not be parsed."""
     if row.state != State.done:
         return None
-    query = select(AnalysisRow).where(AnalysisRow.id == row.id).options(undefer(AnalysisRow.result))
-    full = await session.scalar(query.execution_options(populate_existing=True))
-    return Analysis.model_validate(full.result) if full and full.result else None
+    query = select(cast(AnalysisRow.result, Text)).where(AnalysisRow.id == row.id)
+    return await session.scalar(query)
 
 
 async def enqueue(

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import events
+from app import events, tasks
 from app.analyses import queue
 from app.analyses.queue import Claim
 from app.analyzer import AnalysisRequest, DeadlineExceeded, Overloaded, Unavailable
@@ -106,13 +106,7 @@ async def _analyze(services: Services, claim: Claim) -> Analysis:
             raise LeaseLost
         return work.result()
     finally:
-        await _end(work, beats)
-
-
-async def _end(*tasks: asyncio.Future[Analysis] | asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.end(work, beats)
 
 
 async def _keep_lease(services: Services, claim: Claim) -> None:
@@ -163,9 +157,7 @@ async def work_forever(services: Services, concurrency: int, stop: asyncio.Event
         if running:
             await asyncio.wait(running, timeout=services.settings.drain_s)
     finally:
-        for task in (*running, stopping, relaying):
-            task.cancel()
-        await asyncio.gather(*running, stopping, relaying, return_exceptions=True)
+        await tasks.end(*running, stopping, relaying)
 
 
 async def _claim(services: Services, free: int) -> list[Claim]:

@@ -105,6 +105,14 @@ async def test_two_starts_attach_to_the_same_servers(home: Path) -> None:
     assert first.mlflow_tracking_uri != first.database_url
 
 
+async def test_the_last_one_to_leave_stops_the_servers(home: Path) -> None:
+    with embedded.running(Settings(home=home)) as first:
+        with embedded.running(Settings(home=home)) as second:
+            assert first == second
+        assert None not in embedded.pids(home).values()
+    assert embedded.pids(home) == {"postgres": None, "redis": None}
+
+
 async def test_a_reused_process_number_is_not_taken_for_the_server(home: Path) -> None:
     start(home)
     embedded.stop(home)
@@ -126,7 +134,7 @@ async def test_given_addresses_are_kept(tmp_path: Path) -> None:
     )
 
     assert embedded.complete(given) == given
-    assert embedded.pids(tmp_path) == {"postgres": None, "redis": None}
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_without_the_database_everything_says_come_back_and_then_recovers(

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 from sqlalchemy import func, select
 
-from app import ids
+from app import ids, tasks
 from app.analyses import queue
 from app.analyses.queue import Claim
 from app.analyses.work import perform, work_forever
@@ -142,8 +142,7 @@ async def test_200_analyses_are_each_finished_once_though_workers_die(
     await asyncio.sleep(0.4)
     killed.kill()
     await killed.wait()
-    cancelled.cancel()
-    await asyncio.gather(cancelled, return_exceptions=True)
+    await tasks.end(cancelled)
     in_its_hands = (await states(platform)).get("running", 0)
 
     stop = asyncio.Event()
@@ -246,8 +245,7 @@ async def test_a_worker_that_is_stopped_gives_back_what_it_has(
     at_work = asyncio.create_task(perform(platform, claim))
     await asyncio.sleep(0.1)
 
-    at_work.cancel()
-    await asyncio.gather(at_work, return_exceptions=True)
+    await tasks.end(at_work)
 
     row = await row_of(platform, name)
     assert (row.state, row.attempts) == (State.queued, 0)
