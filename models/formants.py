@@ -1,0 +1,147 @@
+"""Formants: resonances by linear prediction (Burg), followed through time by Viterbi."""
+
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import median_filter
+from torch import Tensor
+
+from models.framing import Joined, chunks, gaussian
+
+ORDER = 10  # five formants under the ceiling
+TRACKED = 3
+WINDOW_S = 0.05  # twice the effective 25 ms
+EMPHASIS_HZ = 50.0
+EDGE_HZ = 50.0  # roots this close to 0 or the ceiling are no formants
+CEILINGS_HZ = {"male": 5000.0, "female": 5500.0, "child": 8000.0}
+HIGH_VOICE_HZ = 160.0  # median F0 from which a voice of unknown kind gets the female ceiling
+
+Floats = NDArray[np.float64]
+
+
+def ceiling_hz(voice: str, median_f0_hz: float) -> float:
+    """Highest frequency five formants are expected under; F0 decides between adults."""
+    if voice in CEILINGS_HZ:
+        return CEILINGS_HZ[voice]
+    return CEILINGS_HZ["female" if median_f0_hz >= HIGH_VOICE_HZ else "male"]
+
+
+def emphasised(samples: Floats, rate: int) -> Floats:
+    """Tilted up by 6 dB an octave from 50 Hz."""
+    kept = np.exp(-2 * np.pi * EMPHASIS_HZ / rate)
+    out = samples.copy()
+    out[1:] -= kept * samples[:-1]
+    return out
+
+
+def candidates(joined: Joined, take: Tensor, centre: Tensor, rate: int) -> Tensor:
+    """(frames, 5, 2) resonances in Hz, ascending, and their bandwidths; NaN where there are fewer.
+
+    As Praat's "To Formant (burg)" with 25 ms: `joined` holds pre-emphasised samples (float64) at
+    `rate`, twice the ceiling; `centre` counts samples of that rate.
+    """
+    width = int(WINDOW_S * rate)
+    window = gaussian(width, joined.samples.device, joined.samples.dtype)
+    parts = [
+        _resonances(_burg(joined.frames(take[part], centre[part], width) * window).cpu(), rate)
+        for part in chunks(len(take))
+    ]
+    return torch.cat(parts) if parts else torch.empty(0, ORDER // 2, 2, dtype=torch.float64)
+
+
+def reach(rate: int) -> int:
+    return int(WINDOW_S * rate)
+
+
+def _burg(frames: Tensor) -> Tensor:
+    """(frames, order) prediction coefficients."""
+    coefficients = frames.new_zeros(len(frames), ORDER)
+    forward, backward = frames[:, 1:], frames[:, :-1]
+    for m in range(ORDER):
+        energy = (forward * forward).sum(1) + (backward * backward).sum(1)
+        k = 2 * (forward * backward).sum(1) / energy.clamp_min(1e-30)
+        old = coefficients[:, :m].clone()
+        coefficients[:, :m] = old - k[:, None] * old.flip(1)
+        coefficients[:, m] = k
+        forward, backward = (
+            (forward - k[:, None] * backward)[:, 1:],
+            (backward - k[:, None] * forward)[:, :-1],
+        )
+    return coefficients
+
+
+def _resonances(coefficients: Tensor, rate: int) -> Tensor:
+    """Of the roots of the prediction polynomial, which are the eigenvalues of its companion."""
+    companion = torch.zeros(len(coefficients), ORDER, ORDER, dtype=coefficients.dtype)
+    companion[:, 0] = coefficients
+    below = torch.arange(1, ORDER)
+    companion[:, below, below - 1] = 1.0
+    roots = torch.linalg.eigvals(companion)
+    hz = torch.angle(roots) * rate / (2 * torch.pi)
+    width = torch.log(roots.abs().clamp_min(1e-6)).abs() * rate / torch.pi
+    fit = (hz > EDGE_HZ) & (hz < rate / 2 - EDGE_HZ)
+    found, order = torch.where(fit, hz, torch.inf).sort(1)
+    both = torch.stack([found, width.gather(1, order)], 2)[:, : ORDER // 2]
+    return torch.where(both[..., :1].isinf(), torch.nan, both)
+
+
+EXPECTATION = 0.03  # cost of lying a whole expected frequency away
+SKIP = 2.0  # of a candidate left out between two formants
+MOVEMENT = 0.5  # of an octave a frame
+FLAT_HZ, FLATNESS = 2500.0, 12.0  # lasting bandwidth that no formant has; cost of a kHz more
+LASTING = 21  # frames
+IMPOSSIBLE = 1e6
+
+
+def track(found: Floats, ceiling: float) -> Floats:
+    """(frames, 3) F1-F3 of consecutive voiced frames: the cheapest path through the candidates.
+
+    A choice costs its distance from where formants are expected, the candidates it leaves out, and
+    resonances that stay so broad that they only model the tilt of the spectrum; a step costs the
+    movement in octaves (after Xia & Espy-Wilson 2000). NaN where there are not three candidates.
+    """
+    choices, skips = _choices(found.shape[1])
+    options = found[..., 0][:, choices]  # (frames, options, 3)
+    lasting = median_filter(np.nan_to_num(found[..., 1]), (LASTING, 1), mode="nearest")
+    flat = np.clip(lasting - FLAT_HZ, 0, None)[:, choices] / 1000
+    expected = ceiling / 5500.0 * np.array([550.0, 1650.0, 2750.0])
+    away = np.abs(options - expected) / expected
+    local = (EXPECTATION * away + FLATNESS * flat).sum(2) + SKIP * skips
+    local = np.where(np.isnan(local), IMPOSSIBLE, local)
+    path = _cheapest(local, np.log2(np.where(np.isnan(options), 1.0, options)))
+    chosen = options[np.arange(len(path)), path]
+    chosen[local[np.arange(len(path)), path] >= IMPOSSIBLE] = np.nan
+    return np.asarray(chosen)
+
+
+@cache
+def _choices(count: int) -> tuple[NDArray[np.int64], Floats]:
+    """Which candidates may be F1-F3, and how many lower ones each choice leaves out."""
+    rows = [
+        (a, b, c) for a in range(count) for b in range(a + 1, count) for c in range(b + 1, count)
+    ]
+    choices = np.array(rows, np.int64)
+    return choices, (choices[:, 2] - 2).astype(np.float64)
+
+
+def _cheapest(local: Floats, logs: Floats) -> NDArray[np.int64]:
+    """Viterbi over (frames, options)."""
+    frames, options = local.shape
+    back = np.zeros((frames, options), np.int64)
+    cost = local[0] if frames else np.empty(0)
+    usable = local < IMPOSSIBLE
+    for i in range(1, frames):
+        step = MOVEMENT * np.abs(logs[i][:, None] - logs[i - 1][None]).sum(2)
+        step[~usable[i]] = 0.0
+        step[:, ~usable[i - 1]] = 0.0
+        total = step + cost
+        back[i] = total.argmin(1)
+        cost = total[np.arange(options), back[i]] + local[i]
+    path = np.zeros(frames, np.int64)
+    if frames:
+        path[-1] = cost.argmin()
+    for i in range(frames - 1, 0, -1):
+        path[i - 1] = back[i, path[i]]
+    return path
