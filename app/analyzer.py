@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from models.audio import Source
-from models.graph import FAMILIES, Options
+from models.engine import Options
+from models.graph import FAMILIES
 from models.results import Analysis, Family
 
 Lane = Literal["interactive", "bulk"]

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from cli.show import show
 from models.audio import Audio
-from models.graph import FAMILIES, Options
+from models.engine import Options
+from models.graph import FAMILIES
 from models.results import Analysis, Family
 
 BATCH = 16  # takes measured together

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from app.analyzer import DeadlineExceeded, Lane, Overloaded
-from models.graph import Task
+from models.engine import Task
 from models.results import Family, FamilyResult
 
 RunBatch = Callable[[Family, list[Task]], list[FamilyResult]]

@@ -17,7 +17,8 @@ from deployments.batcher import Batcher, Limits
 from deployments.placement import Placement, deploy
 from models import engines, graph
 from models.audio import ANALYSIS_RATE, Audio
-from models.graph import Answer, Options, Task
+from models.engine import Options, Task
+from models.graph import Answer
 from models.results import Family, FamilyResult
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from models import weights
-from models.graph import Engine, Task
+from models.engine import Engine, Task
 from models.results import Family, FamilyResult, Reason, Version, absent
 
 # Where each family's engine class lives; imported only when asked for, so that a host pays

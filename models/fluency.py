@@ -9,7 +9,7 @@ from typing import Self, cast
 import numpy as np
 
 from models import loudness, syllables, utterance, weights
-from models.graph import Task
+from models.engine import Task
 from models.results import (
     Absence,
     Activity,

@@ -1,15 +1,15 @@
-"""Which family needs which, as data, and what an engine is. Both runners share it. No torch."""
+"""The graph: which family needs which, as data, and what runs it in one process. No torch."""
 
 import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from models import feedback as advising
+from models import scores as scoring
 from models.audio import ANALYSIS_RATE, Audio
+from models.engine import Engine, Options, Task
 from models.results import (
     Analysis,
     AudioReport,
@@ -18,45 +18,10 @@ from models.results import (
     Number,
     Pitch,
     Reason,
-    Version,
     absent,
 )
 
 log = logging.getLogger(__name__)
-
-
-class Options(BaseModel):
-    """What the asker may choose. Every field changes results, so all are part of a cache key."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    a4_hz: float = Field(default=440.0, ge=415, le=466)
-    voice: Literal["auto", "male", "female", "child"] = "auto"
-    language: str | None = Field(default=None, max_length=16, description="None: detected.")
-    prompt: str | None = Field(default=None, max_length=2000)
-    temperature: float | None = Field(
-        default=None, ge=0, le=1, description="None: whisper's fallback ladder."
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One take as an engine gets it: audio at 16 kHz, and the results it needs."""
-
-    audio: Audio
-    needs: Mapping[Family, FamilyResult] = field(default_factory=dict)
-    options: Options = field(default_factory=Options)
-
-
-class Engine(Protocol):
-    """The plain class that answers for one family. Knows nothing of Ray."""
-
-    family: Family
-    version: Version
-
-    def analyze_batch(self, tasks: Sequence[Task]) -> list[FamilyResult]:
-        """One result a task, in order. Batch-mates and padding never change a result."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +159,6 @@ def assemble(
     options: Options,
 ) -> Analysis:
     """One Analysis from the families' results: scores and feedback are plain function calls."""
-    from models import feedback as advising
-    from models import scores as scoring
-
     results = {family: answer.result for family, answer in answers.items()}
     scores = scoring.score(results, options)
     shown = {

@@ -13,7 +13,7 @@ from torch import Tensor
 from models import decoding, notes, spectra, weights
 from models.audio import ANALYSIS_RATE, Audio
 from models.decoding import Candidates, Path
-from models.graph import Task
+from models.engine import Task
 from models.octaves import agreement
 from models.pitchnet import LOUDNESS_FRAME, MARGIN, REACH, PitchNet, levelled
 from models.refinement import refined

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import loudness, melody, syllables, utterance, weights
-from models.graph import Task
+from models.engine import Task
 from models.loudness import Loudness
 from models.melody import Melody
 from models.results import (

@@ -6,7 +6,7 @@ from typing import cast
 
 from models import utterance
 from models.dimensions import DIMENSIONS, Dimension, Term
-from models.graph import Options
+from models.engine import Options
 from models.results import (
     Absence,
     Family,

@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from models.graph import Task
+from models.engine import Task
 from models.results import Absence, Activity, Measure, Pitch, Reason, Span
 
 HOP_S = 0.01  # of F0 and of the level that syllables are found in

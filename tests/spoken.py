@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.audio import Audio
-from models.graph import Task
+from models.engine import Task
 from models.results import Activity, Family, FamilyResult, Pitch, Span
 from training.synthesis import RATE, rest, sing
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import joinedload
 
 from app import events
 from app.tables import AnalysisRow, Json, State
-from models.graph import Options
+from models.engine import Options
 from models.results import Family
 
 GAVE_UP = "gave_up"

@@ -7,7 +7,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import from_json, to_json
 
 from app.tables import AnalysisRow, State
-from models.graph import FAMILIES, Options
+from models.engine import Options
+from models.graph import FAMILIES
 from models.results import Analysis, Family
 
 

@@ -9,6 +9,7 @@ from cli.bench import takes
 from cli.bench.report import Section
 from models import engines, graph
 from models.audio import Audio
+from models.engine import Engine
 from models.results import Family
 
 TAKES = 24
@@ -36,7 +37,7 @@ def measure() -> Section:
 
 
 def _by_family(
-    section: Section, audios: list[Audio], ready: dict[Family, graph.Engine], seconds: float
+    section: Section, audios: list[Audio], ready: dict[Family, Engine], seconds: float
 ) -> None:
     analyses = graph.analyze(audios, ready, FAMILIES)
     for family in FAMILIES:

@@ -8,6 +8,7 @@ from cli.bench import takes
 from cli.bench.report import Section
 from models import engines, graph
 from models.audio import Audio
+from models.engine import Engine, Task
 from models.results import Family, FamilyResult
 
 SIZES = (1, 4, 16, 64, 256)
@@ -42,17 +43,15 @@ def measure() -> Section:
 
 def _tasks(
     family: Family, audios: list[Audio], known: list[dict[Family, FamilyResult]]
-) -> list[graph.Task]:
+) -> list[Task]:
     inputs = graph.inputs_of(family, FAMILIES)
     return [
-        graph.Task(audio, {need: mine[need] for need in inputs})
+        Task(audio, {need: mine[need] for need in inputs})
         for audio, mine in zip(audios, known, strict=False)
     ]
 
 
-def _rate(
-    engine: graph.Engine, audios: list[Audio], known: list[dict[Family, FamilyResult]]
-) -> float:
+def _rate(engine: Engine, audios: list[Audio], known: list[dict[Family, FamilyResult]]) -> float:
     """Hours of audio a second, warm."""
     tasks = _tasks(engine.family, audios, known)
     engine.analyze_batch(tasks)

@@ -14,7 +14,7 @@ from whisper.model import ModelDimensions, Whisper
 from cli.bench import takes
 from cli.bench.report import Section
 from models.audio import ANALYSIS_RATE, Audio
-from models.graph import Options, Task
+from models.engine import Options, Task
 from models.results import Transcript
 from models.transcript import TranscriptEngine
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.analyzer import DeadlineExceeded, Overloaded
 from deployments.batcher import Batcher, Limits
-from models.graph import Task
+from models.engine import Task
 from models.results import Activity, Family, FamilyResult
 from tests.signals import silence
 

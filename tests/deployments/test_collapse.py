@@ -11,7 +11,7 @@ from ray import serve
 
 from deployments.batcher import Batcher, Limits
 from deployments.placement import Placement, deploy
-from models.graph import Task
+from models.engine import Task
 from models.results import Activity, Family, FamilyResult
 from tests.signals import silence
 

@@ -4,8 +4,8 @@ import pytest
 
 from models.advice import RULES
 from models.dimensions import DIMENSIONS
+from models.engine import Options
 from models.feedback import advise
-from models.graph import Options
 from models.results import (
     Advice,
     Clarity,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from models.audio import Audio
+from models.engine import Task
 from models.fluency import FluencyEngine
-from models.graph import Task
 from models.results import (
     Absence,
     Activity,

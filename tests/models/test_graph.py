@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from models import graph
-from models.graph import GRAPH, Task
+from models.engine import Task
+from models.graph import GRAPH
 from models.results import (
     RESULT_TYPES,
     Family,

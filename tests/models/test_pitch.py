@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models import decoding, spectra
 from models.audio import ANALYSIS_RATE, Audio
-from models.graph import Options, Task
+from models.engine import Options, Task
 from models.octaves import agreement
 from models.pitch import PitchEngine
 from models.pitchnet import MARGIN, levelled

@@ -5,7 +5,7 @@ import pytest
 
 from models import melody
 from models.audio import Audio
-from models.graph import Task
+from models.engine import Task
 from models.prosody import ProsodyEngine
 from models.results import Absence, Activity, Family, FamilyResult, Pitch, Prosody, Reason
 from tests import signals

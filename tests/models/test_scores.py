@@ -7,7 +7,7 @@ import pytest
 
 from models import scores
 from models.dimensions import DIMENSIONS, Curve, Dimension, Term
-from models.graph import Options
+from models.engine import Options
 from models.results import (
     Absence,
     Clarity,

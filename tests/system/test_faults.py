@@ -62,8 +62,7 @@ async def endings(home: Path, ids: list[str]) -> dict[str, int]:
     engine = database.engine(str(url))
     query = (
         select(Event.topic, func.count())
-        .where(Event.topic.in_(ids), Event.type.in_([state.value for state in State]))
-        .where(Event.type == State.done.value)
+        .where(Event.topic.in_(ids), Event.type == State.done)
         .group_by(Event.topic)
     )
     async with engine.connect() as connection:

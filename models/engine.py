@@ -1,0 +1,44 @@
+"""What an engine is and what it is asked: a take, what is known of it, options. No torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.audio import Audio
+from models.results import Family, FamilyResult, Version
+
+
+class Options(BaseModel):
+    """What the asker may choose. Every field changes results, so all are part of a cache key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    a4_hz: float = Field(default=440.0, ge=415, le=466)
+    voice: Literal["auto", "male", "female", "child"] = "auto"
+    language: str | None = Field(default=None, max_length=16, description="None: detected.")
+    prompt: str | None = Field(default=None, max_length=2000)
+    temperature: float | None = Field(
+        default=None, ge=0, le=1, description="None: whisper's fallback ladder."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One take as an engine gets it: audio at 16 kHz, and the results it needs."""
+
+    audio: Audio
+    needs: Mapping[Family, FamilyResult] = field(default_factory=dict)
+    options: Options = field(default_factory=Options)
+
+
+class Engine(Protocol):
+    """The plain class that answers for one family. Knows nothing of Ray."""
+
+    family: Family
+    version: Version
+
+    def analyze_batch(self, tasks: Sequence[Task]) -> list[FamilyResult]:
+        """One result a task, in order. Batch-mates and padding never change a result."""
+        ...
