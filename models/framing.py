@@ -8,8 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-CHUNK = 4096  # frames worked on at a time: bounds memory whatever the takes' length
-
 
 @dataclass(frozen=True, slots=True)
 class Joined:
@@ -44,7 +42,7 @@ def join(
     )
 
 
-def chunks(count: int, size: int = CHUNK) -> Iterator[slice]:
+def chunks(count: int, size: int) -> Iterator[slice]:
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
 

@@ -14,7 +14,7 @@ SHORTEST_LAG = 2  # samples
 CANDIDATES = 4  # highest peaks of the autocorrelation that are measured between samples
 DEPTH = 30  # samples each side that band-limited interpolation leans on
 FINE = 16  # steps a sample
-CEILING_DB = 100.0
+AT_ONCE = 128  # frames: few enough to stay in a core's cache
 
 
 def hnr_db(joined: Joined, take: Tensor, centre: Tensor, peaks: Tensor, rate: int) -> Tensor:
@@ -25,7 +25,7 @@ def hnr_db(joined: Joined, take: Tensor, centre: Tensor, peaks: Tensor, rate: in
     """
     parts = [
         _chunk(joined.frames(take[part], centre[part], _width(rate)), peaks[take[part]], rate)
-        for part in chunks(len(take), 1024)
+        for part in chunks(len(take), AT_ONCE)
     ]
     return torch.cat(parts) if parts else joined.samples.new_empty(0)
 
