@@ -39,6 +39,10 @@ class Unavailable(Exception):
     """No model can be reached now."""
 
 
+class ReplicaLost(Unavailable):
+    """The model's process ended while it had this take, and so did the next one."""
+
+
 class Analyzer(Protocol):
     async def analyze(
         self, take: bytes | str, request: AnalysisRequest, on_progress: OnProgress | None = None
@@ -46,7 +50,7 @@ class Analyzer(Protocol):
         """Measure one take: its encoded bytes, or its key in the object store.
 
         Raises models.audio.UnreadableAudio, FileNotFoundError (no such key), Overloaded,
-        DeadlineExceeded and Unavailable as themselves. Safe to repeat.
+        DeadlineExceeded, Unavailable and ReplicaLost as themselves. Safe to repeat.
         """
         ...
 

@@ -9,7 +9,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from app.analyzer import DeadlineExceeded, Overloaded, Unavailable
+from app.analyzer import DeadlineExceeded, Overloaded, ReplicaLost, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +26,12 @@ async def ask(call: Callable[[], Awaitable[T]], callee: str, timeout_s: float) -
         try:
             async with asyncio.timeout(timeout_s + GRACE_S):
                 return await call()
-        except (RayActorError, DeploymentUnavailableError) as error:
+        except DeploymentUnavailableError:
+            raise Unavailable(f"{callee} is not running.") from None
+        except RayActorError as error:
             log.warning("%s lost a replica (%s)", callee, type(error).__name__)
             if last_try:
-                raise Unavailable(f"{callee} is not running.") from None
+                raise ReplicaLost(f"{callee} ended twice while it had this take.") from None
         except TimeoutError:
             raise DeadlineExceeded(f"{callee} gave no answer in time.") from None
         except BackPressureError:

@@ -12,7 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import events, tasks
 from app.analyses import queue
 from app.analyses.queue import Claim
-from app.analyzer import AnalysisRequest, DeadlineExceeded, Overloaded, Unavailable
+from app.analyses.turns import Turns
+from app.analyzer import (
+    AnalysisRequest,
+    DeadlineExceeded,
+    Overloaded,
+    ReplicaLost,
+    Unavailable,
+)
 from app.errors import DatabaseDown, StorageDown
 from app.services import Services
 from models.audio import UnreadableAudio
@@ -31,14 +38,14 @@ class LeaseLost(Exception):
     """Somebody cancelled the analysis, or another worker has it."""
 
 
-async def perform(services: Services, claim: Claim) -> None:
+async def perform(services: Services, claim: Claim, turns: Turns | None = None) -> None:
     """Carry out one claimed analysis. Safe to repeat: only the lease's holder can end it.
 
     No database session is open while the models work.
     """
     with structlog.contextvars.bound_contextvars(analysis=claim.analysis_id):
         try:
-            outcome = await _attempt(services, claim)
+            outcome = await _attempt(services, claim, turns or Turns())
         except LeaseLost:
             log.info("lease_lost", attempt=claim.attempt)
             return
@@ -49,11 +56,11 @@ async def perform(services: Services, claim: Claim) -> None:
         await _settle(services, claim, outcome)
 
 
-async def _attempt(services: Services, claim: Claim) -> Outcome:
+async def _attempt(services: Services, claim: Claim, turns: Turns) -> Outcome:
     """The run boundary: whatever happens in a run becomes what is written about it."""
     limits = services.settings
     try:
-        analysis = await _analyze(services, claim)
+        analysis = await _analyze(services, claim, turns)
     except UnreadableAudio as error:
         return _failing(claim, error.code, error.detail)
     except FileNotFoundError:
@@ -63,17 +70,15 @@ async def _attempt(services: Services, claim: Claim) -> Outcome:
     except Overloaded as error:
         delay = error.retry_after_s
         return lambda session: queue.put_back(session, claim, delay)
+    except ReplicaLost as error:  # perhaps this take's doing: the attempt counts
+        return _retrying(claim, error, limits.max_attempts)
     except (Unavailable, StorageDown):
         return lambda session: queue.put_back(session, claim, BACK_OFF_S[1])
     except LeaseLost:
         raise
     except Exception as error:
         log.exception("analysis_attempt_failed", attempt=claim.attempt)
-        reason = f"{type(error).__name__}: {error}"[:MAX_REASON].replace("\0", "")
-        delay = BACK_OFF_S[min(claim.attempt, len(BACK_OFF_S)) - 1]
-        return lambda session: queue.retry(
-            session, claim, reason, max_attempts=limits.max_attempts, delay_s=delay
-        )
+        return _retrying(claim, error, limits.max_attempts)
     services.metrics.observe(analysis)
     result = await asyncio.to_thread(analysis.model_dump, mode="json")
     return lambda session: queue.finish(session, claim, result)
@@ -83,7 +88,15 @@ def _failing(claim: Claim, code: str, detail: str) -> Outcome:
     return lambda session: queue.fail(session, claim, code, detail)
 
 
-async def _analyze(services: Services, claim: Claim) -> Analysis:
+def _retrying(claim: Claim, error: Exception, max_attempts: int) -> Outcome:
+    reason = f"{type(error).__name__}: {error}"[:MAX_REASON].replace("\0", "")
+    delay = BACK_OFF_S[min(claim.attempt, len(BACK_OFF_S)) - 1]
+    return lambda session: queue.retry(
+        session, claim, reason, max_attempts=max_attempts, delay_s=delay
+    )
+
+
+async def _analyze(services: Services, claim: Claim, turns: Turns) -> Analysis:
     """The models' answer, unless the lease is lost first. Raises LeaseLost."""
     request = AnalysisRequest(
         families=claim.families,
@@ -98,7 +111,11 @@ async def _analyze(services: Services, claim: Claim) -> Analysis:
             if not await _write(services, lambda s: queue.progress(s, claim, family, state)):
                 raise LeaseLost
 
-    work = asyncio.ensure_future(services.analyzer.analyze(claim.key, request, on_progress))
+    async def in_turn() -> Analysis:
+        async with turns.taken(suspect=claim.attempt > 1):
+            return await services.analyzer.analyze(claim.key, request, on_progress)
+
+    work = asyncio.ensure_future(in_turn())
     beats = asyncio.create_task(_keep_lease(services, claim))
     try:
         await asyncio.wait((work, beats), return_when=asyncio.FIRST_COMPLETED)
@@ -144,6 +161,7 @@ async def work_forever(services: Services, concurrency: int, stop: asyncio.Event
     News from Redis wake it at once; without them it looks every POLL_S.
     """
     running: set[asyncio.Task[None]] = set()
+    turns = Turns()
     stopping = asyncio.create_task(stop.wait())
     relaying = asyncio.create_task(_relay(services))
     try:
@@ -151,7 +169,7 @@ async def work_forever(services: Services, concurrency: int, stop: asyncio.Event
             while not stop.is_set():
                 bell.clear()
                 for claim in await _claim(services, concurrency - len(running)):
-                    running.add(asyncio.create_task(perform(services, claim)))
+                    running.add(asyncio.create_task(perform(services, claim, turns)))
                 await _pause(bell, stopping, running, full=len(running) >= concurrency)
                 running = {task for task in running if not task.done()}
         if running:

@@ -22,6 +22,11 @@ STOP_S = 60
 ADDRESSES = ("DATABASE_URL", "REDIS_URL", "OBJECT_STORE_URL", "MLFLOW_TRACKING_URI", "RAY_ADDRESS")
 
 
+def alone(environment: Mapping[str, str]) -> dict[str, str]:
+    """Our environment without anybody's servers, and these on top."""
+    return {k: v for k, v in os.environ.items() if k not in ADDRESSES} | dict(environment)
+
+
 @dataclass(frozen=True, slots=True)
 class Platform:
     process: subprocess.Popen[bytes]
@@ -41,11 +46,10 @@ class Platform:
 def serving(home: Path, environment: Mapping[str, str] | None = None) -> Iterator[Platform]:
     """Started and ready; ended in good order with the block, if it still lives."""
     port = free_port()
-    inherited = {k: v for k, v in os.environ.items() if k not in ADDRESSES}
     with (home.parent / f"{home.name}.log").open("ab") as log:
         process = subprocess.Popen(
             [VOCALITY, "serve", "--port", str(port)],
-            env=inherited | {"VOCALITY_HOME": str(home)} | dict(environment or {}),
+            env=alone({"VOCALITY_HOME": str(home), **(environment or {})}),
             stdout=log,
             stderr=log,
             start_new_session=True,
