@@ -89,7 +89,7 @@ def _resonances(coefficients: Tensor, rate: int) -> Tensor:
 
 
 EXPECTATION = 0.03  # cost of lying a whole expected frequency away
-SKIP = 2.0  # of a candidate left out between two formants
+SKIP = 3.0  # of a candidate left out between two formants
 MOVEMENT = 0.5  # of an octave a frame
 FLAT_HZ, FLATNESS = 2500.0, 12.0  # lasting bandwidth that no formant has; cost of a kHz more
 LASTING = 21  # frames
