@@ -79,6 +79,8 @@ def stop(home: Path) -> None:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"Servers that do not end: {pids(home)}.")
             time.sleep(0.02)
+        if (folder := _redis_socket(home).parent) != (home / "redis").resolve():
+            folder.rmdir()
 
 
 def pids(home: Path) -> dict[str, int | None]:

@@ -16,11 +16,12 @@ def run(*, host: str | None, port: int | None, profile: str) -> None:
     given = {"host": host, "port": port}
     settings = Settings.model_validate({k: v for k, v in given.items() if v is not None})
     ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
     with ExitStack() as stack:
         with console.status("Starting PostgreSQL, Redis, MLflow, Ray Serve ..."):
             ready = stack.enter_context(running(settings, profile))
+        # Only now: Ray puts its own handlers in place when it starts.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ended.set())
         say_where(ready)
         ended.wait()
         console.print("Stopping; accepted work is kept and goes on at the next start.")

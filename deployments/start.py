@@ -1,9 +1,11 @@
 """Starts the platform from a profile: Ray, Serve's door, and every application of the file."""
 
+import io
 import logging
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -88,8 +90,10 @@ def serve_profile(name: str, settings: Settings) -> None:
 
 
 def stop() -> None:
-    serve.shutdown()
-    ray.shutdown()
+    """Requests in hand are answered first."""
+    with redirect_stdout(io.StringIO()):  # Ray prints the controller's own end as an error
+        serve.shutdown()
+        ray.shutdown()
 
 
 def _is_transcript(application: Application) -> bool:

@@ -1,6 +1,8 @@
 """Real servers for the tests: one PostgreSQL and one Redis for the session, clean for each test."""
 
 import asyncio
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -18,16 +20,23 @@ from tests.fakes import FakeAnalyzer, named_by_header
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def servers() -> Iterator[Settings]:
     """Settings that name a real PostgreSQL, with all tables, and a real Redis."""
     configure_logging(as_json=False)
-    home = tmp_path_factory.mktemp("servers")
+    home = servers_home()
     complete = embedded.complete(Settings(home=home))
     assert complete.database_url is not None
     asyncio.run(hurry(complete.database_url))
     asyncio.run(migrations.upgrade(complete.database_url))
     yield complete
     embedded.stop(home)
+    shutil.rmtree(home)
+
+
+def servers_home() -> Path:
+    """Not pytest's folder, which every session of the user closes to all others when it starts:
+    under root PostgreSQL is such an other."""
+    return Path(tempfile.mkdtemp(prefix="vocality-tests-"))
 
 
 @pytest.fixture(scope="session")

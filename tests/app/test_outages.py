@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import asyncpg
 import httpx2
+import psutil
 import pytest
 import redis
 
@@ -22,20 +24,21 @@ from tests.app.conftest import client_of
 from tests.app.test_events import published, types_in
 from tests.app.test_flow import queued, uploaded, work
 from tests.app.test_problems import check_problem
-from tests.conftest import clean, hurry
+from tests.conftest import clean, hurry, servers_home
 from tests.fakes import FakeAnalyzer, named_by_header, waiting
 
 Client = httpx2.AsyncClient
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def home() -> Iterator[Path]:
     """Servers of our own, to be killed; so deep that a socket's name would not fit."""
-    made = tmp_path_factory.mktemp("doomed") / ("a long name " * 6)
+    made = (root := servers_home()) / ("a long name " * 8)
     made.mkdir()
     asyncio.run(hurry(str(start(made).database_url)))
     yield made
     embedded.stop(made)
+    shutil.rmtree(root)
 
 
 def start(home: Path) -> Settings:
@@ -45,9 +48,17 @@ def start(home: Path) -> Settings:
 def kill(home: Path, name: str) -> None:
     pid = embedded.pids(home)[name]
     assert pid is not None
+    family = [psutil.Process(pid), *psutil.Process(pid).children()]
     os.kill(pid, signal.SIGKILL)
-    while embedded.pids(home)[name] is not None:
+    while any(alive(process) for process in family):  # PostgreSQL's backends notice a little later
         time.sleep(0.01)
+
+
+def alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.fixture

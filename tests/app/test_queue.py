@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -137,8 +138,10 @@ async def test_200_analyses_are_each_finished_once_though_workers_die(
 ) -> None:
     names = await fill(platform, 200)
     analyzer.before = waiting(0.02)
+    settings = platform.settings.model_copy(update={"lease_s": 10.0})
+    patient = replace(platform, settings=settings)  # on a busy machine nobody else is lost
     killed = await _worker_process(platform)
-    cancelled = asyncio.create_task(work_forever(platform, 8, asyncio.Event()))
+    cancelled = asyncio.create_task(work_forever(patient, 8, asyncio.Event()))
     await asyncio.sleep(0.4)
     killed.kill()
     await killed.wait()
@@ -146,13 +149,12 @@ async def test_200_analyses_are_each_finished_once_though_workers_die(
     in_its_hands = (await states(platform)).get("running", 0)
 
     stop = asyncio.Event()
-    workers = [asyncio.create_task(work_forever(platform, 4, stop)) for _ in range(3)]
-    await until_ended(platform, 200)
+    workers = [asyncio.create_task(work_forever(patient, 4, stop)) for _ in range(3)]
+    await until_ended(platform, 200, seconds=60)
     stop.set()
     await asyncio.gather(*workers)
 
     assert in_its_hands >= 8
-
     assert await states(platform) == {"done": 200}
     async with platform.transaction() as session:
         query = select(Event.topic).where(Event.type == "done")
