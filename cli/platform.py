@@ -18,8 +18,7 @@ def running(settings: Settings, profile: str = "laptop") -> Iterator[Settings]:
     settings = settings.model_copy(update={"home": settings.home.resolve()})
     owns_tracking = settings.mlflow_tracking_uri is None
     with ExitStack() as stack:
-        stack.callback(embedded.stop, settings.home)
-        settings = embedded.complete(settings)
+        settings = stack.enter_context(embedded.running(settings))
         if owns_tracking:
             from cli import tracking
 

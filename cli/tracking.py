@@ -33,7 +33,7 @@ def server(database_url: str, home: Path) -> Iterator[str]:
             stdout=log,
             stderr=log,
             start_new_session=True,  # it has children: all end together
-            preexec_fn=_end_with_parent,
+            preexec_fn=_step_back,
         )
     try:
         yield f"http://127.0.0.1:{port}"
@@ -41,9 +41,10 @@ def server(database_url: str, home: Path) -> Iterator[str]:
         _end(process)
 
 
-def _end_with_parent() -> None:
-    """Also when the parent is killed and can end nobody."""
+def _step_back() -> None:
+    """Ends with its parent, also where that is killed; and is in nobody's way."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    os.nice(10)  # it comes up beside what people wait for
 
 
 def _command(database_url: str, folder: Path, port: int) -> list[str]:

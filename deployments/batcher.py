@@ -61,7 +61,8 @@ class Batcher:
         self._running: set[asyncio.Task[None]] = set()
         self._speed = 10.0  # seconds of audio a second of wall time, measured as we go
         self.waiting_seconds = 0.0
-        self.batch_sizes: deque[int] = deque(maxlen=1000)
+        self.batch_sizes: deque[int] = deque(maxlen=1000)  # of the latest
+        self.batches = 0
 
     async def submit(
         self, family: Family, task: Task, lane: Lane = "interactive", timeout_s: float = 600
@@ -145,6 +146,7 @@ class Batcher:
                 item.answer.set_result(answer)
         self._measure(sum(item.seconds for item in batch), time.perf_counter() - started)
         self.batch_sizes.append(len(batch))
+        self.batches += 1
 
     def _measure(self, audio_seconds: float, wall_seconds: float) -> None:
         self._speed += 0.1 * (audio_seconds / max(wall_seconds, 1e-3) - self._speed)

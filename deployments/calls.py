@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
-from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
+from ray.serve.handle import DeploymentResponse, DeploymentResponseGenerator
 
 from app.analyzer import DeadlineExceeded, Overloaded, ReplicaLost, Unavailable
 
@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 GRACE_S = 5  # the callee answers for its own deadline; past this it hangs
 T = TypeVar("T")
+Response = DeploymentResponse[Any] | DeploymentResponseGenerator[Any]  # what .remote() returns
 
 
 async def ask(call: Callable[[], Awaitable[T]], callee: str, timeout_s: float) -> T:
@@ -42,11 +43,21 @@ async def ask(call: Callable[[], Awaitable[T]], callee: str, timeout_s: float) -
     raise AssertionError("unreachable: the second try returns or raises")
 
 
-async def stream(
-    handle: DeploymentHandle[Any], method: str, *arguments: object
-) -> AsyncIterator[Any]:
-    """The steps of a generator method in another replica."""
-    steps = getattr(handle.options(stream=True), method).remote(*arguments)
+async def answer(response: Response) -> Any:  # noqa: ANN401  # what the callee gives
+    """The response; who stops waiting takes the question back, or the callee works for nobody."""
+    assert isinstance(response, DeploymentResponse)
+    try:
+        return await response
+    except asyncio.CancelledError:
+        response.cancel()
+        raise
+
+
+async def stream(steps: Response) -> AsyncIterator[Any]:
+    """The steps of a generator method in another replica, taken back like an answer."""
     assert isinstance(steps, DeploymentResponseGenerator)
-    async for step in steps:
-        yield step
+    try:
+        async for step in steps:
+            yield step
+    finally:
+        steps.cancel()

@@ -13,7 +13,7 @@ from ray import ObjectRef, serve
 from app.analyzer import AnalysisRequest
 from app.settings import settings
 from app.storage import open_store
-from deployments.calls import ask, stream
+from deployments.calls import answer, ask, stream
 from deployments.host import Ask
 from deployments.versions import Route, VersionTable
 from models import graph
@@ -148,11 +148,13 @@ class Conductor:
     async def _ask(self, run: _Run, host: str, question: Ask) -> dict[Family, Answer]:
         handle = self.table.handle_of(host)
         if run.on_step is None:
-            whole: dict[Family, Answer] = await handle.analyze.remote(run.audio, question)
+            whole: dict[Family, Answer]
+            whole = await answer(handle.analyze.remote(run.audio, question))
             return whole
         answers = dict[Family, Answer]()
-        async for family, answer in stream(handle, "analyze_stepwise", run.audio, question):
-            answers[family] = answer
+        streaming = handle.options(stream=True)
+        async for family, found in stream(streaming.analyze_stepwise.remote(run.audio, question)):
+            answers[family] = found
             run.on_step(family)
         return answers
 

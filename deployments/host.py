@@ -96,6 +96,7 @@ class AnalyzerHost:
         sizes = self._batcher.batch_sizes
         return {
             "waiting_seconds": self._batcher.waiting_seconds,
+            "batches": self._batcher.batches,
             "mean_batch": float(np.mean(sizes)) if sizes else 0.0,
         }
 

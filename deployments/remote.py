@@ -7,7 +7,7 @@ import ray
 from ray.serve.handle import DeploymentHandle
 
 from app.analyzer import AnalysisRequest, OnProgress, Unavailable
-from deployments.calls import ask, stream
+from deployments.calls import answer, ask, stream
 from deployments.conductor import Conductor
 from models.results import Analysis, Family
 
@@ -26,7 +26,7 @@ class RemoteAnalyzer:
 
         async def call() -> Analysis:
             if on_progress is None:
-                whole: Analysis = await self._conductor.analyze.remote(sent, request)
+                whole: Analysis = await answer(self._conductor.analyze.remote(sent, request))
                 return whole
             return await self._stepwise(sent, request, on_progress)
 
@@ -34,7 +34,7 @@ class RemoteAnalyzer:
 
     async def missing(self) -> Mapping[Family, str]:
         async def call() -> Mapping[Family, str]:
-            found: Mapping[Family, str] = await self._conductor.missing.remote()
+            found: Mapping[Family, str] = await answer(self._conductor.missing.remote())
             return found
 
         return await ask(call, "the conductor", 2.0)
@@ -42,7 +42,8 @@ class RemoteAnalyzer:
     async def _stepwise(
         self, sent: object, request: AnalysisRequest, on_progress: OnProgress
     ) -> Analysis:
-        async for step in stream(self._conductor, "analyze_stepwise", sent, request):
+        streaming = self._conductor.options(stream=True)
+        async for step in stream(streaming.analyze_stepwise.remote(sent, request)):
             if isinstance(step, Analysis):
                 return step
             await on_progress(step, "done")

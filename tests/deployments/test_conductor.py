@@ -1,0 +1,123 @@
+"""One take over several hosts, as on a cluster: the same numbers as in one process."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+from ray import serve
+
+from app.analyzer import AnalysisRequest, DeadlineExceeded
+from deployments import host
+from deployments.conductor import Conductor
+from deployments.host import HostSpec
+from deployments.placement import Placement, deploy
+from deployments.remote import RemoteAnalyzer
+from deployments.versions import Route
+from models import engines, graph
+from models.audio import UnreadableAudio
+from models.decode import decode
+from models.results import Family
+from tests.same import assert_same_numbers
+from tests.signals import tone, wav
+
+pytestmark = pytest.mark.system
+
+DEMO = Path(__file__).parents[2] / "cli" / "demo.flac"
+FAMILIES: tuple[Family, ...] = ("activity", "pitch", "prosody", "fluency")
+HOSTS: dict[str, dict[Family, str]] = {
+    "activity--v1": {"activity": "1"},
+    "pitch--v1": {"pitch": "1"},
+    "speech--v1": {"prosody": "1", "fluency": "1"},
+}
+
+
+@pytest.fixture(scope="module")
+def analyzer() -> Iterator[RemoteAnalyzer]:
+    ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=100 * 2**20)
+    routes: dict[Family, Route] = {}
+    targets = []
+    for name, versions in HOSTS.items():
+        routes |= {family: Route(champion="1", hosts={"1": name}) for family in versions}
+        targets.append(serve.RunTarget(host.build(HostSpec(versions=versions)), name, None))
+    serve.run_many(targets)
+    conductor = serve.run(
+        deploy(Conductor, Placement()).bind(routes), name="conductor", route_prefix=None
+    )
+    yield RemoteAnalyzer(conductor)
+    serve.shutdown()
+    ray.shutdown()
+
+
+async def test_a_take_over_three_hosts_gives_the_numbers_of_one_process(
+    analyzer: RemoteAnalyzer,
+) -> None:
+    ready = engines.load_all(FAMILIES, device="cpu")
+    [here] = graph.analyze([decode(DEMO)], ready, FAMILIES)
+
+    there = await analyzer.analyze(DEMO.read_bytes(), AnalysisRequest(families=FAMILIES))
+
+    assert_same_numbers(here, there)
+    assert set(there.timing) == {*FAMILIES, "decode", "total"}
+
+
+async def test_each_family_is_told_of_as_it_comes(analyzer: RemoteAnalyzer) -> None:
+    told: list[Family] = []
+
+    async def on_progress(family: Family, state: str) -> None:
+        assert state == "done"
+        told.append(family)
+
+    request = AnalysisRequest(families=("fluency",))
+    await analyzer.analyze(wav(tone(220.0, 1)), request, on_progress)
+
+    assert set(told) == {"activity", "pitch", "fluency"}
+    assert told[-1] == "fluency"
+
+
+async def test_a_family_without_a_host_is_absent_and_the_rest_is_whole(
+    analyzer: RemoteAnalyzer,
+) -> None:
+    request = AnalysisRequest(families=("pitch", "transcript"))
+
+    found = await analyzer.analyze(wav(tone(220.0, 1)), request)
+
+    assert found.pitch.absent is None
+    assert found.transcript.absent is not None
+    assert found.transcript.absent.reason == "model_unavailable"
+    assert "vocality models fetch" in found.transcript.absent.detail
+    assert "transcript" in await analyzer.missing()
+
+
+async def test_what_cannot_be_read_comes_back_as_itself(analyzer: RemoteAnalyzer) -> None:
+    with pytest.raises(UnreadableAudio) as raised:
+        await analyzer.analyze(b"dear diary", AnalysisRequest())
+
+    assert raised.value.code == "unsupported_media"
+    assert "\x1b[" not in str(raised.value)
+
+
+async def test_a_deadline_that_has_passed_is_said(analyzer: RemoteAnalyzer) -> None:
+    with pytest.raises(DeadlineExceeded):
+        await analyzer.analyze(wav(tone(220.0, 20)), AnalysisRequest(deadline_s=0.01))
+
+
+async def test_who_leaves_is_taken_out_of_the_line(analyzer: RemoteAnalyzer) -> None:
+    take = wav(tone(220.0, 60))
+    request = AnalysisRequest(families=("pitch",))
+    asked = [asyncio.ensure_future(analyzer.analyze(take, request)) for _ in range(12)]
+    pitch = serve.get_deployment_handle("AnalyzerHost", "pitch--v1")
+    while (await pitch.stats.remote())["waiting_seconds"] < 120:
+        await asyncio.sleep(0.02)
+
+    ran = (await pitch.stats.remote())["batches"]
+    for task in asked:
+        task.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+
+    async with asyncio.timeout(30):
+        while (await pitch.stats.remote())["waiting_seconds"] > 0:
+            await asyncio.sleep(0.05)
+    # The batch at work ends; those in line never run.
+    assert (await pitch.stats.remote())["batches"] <= ran + 1
