@@ -34,8 +34,13 @@ def routers(settings: Settings) -> Routers:
     )
 
 
-def create_app(services: Services, served: Routers | None = None) -> FastAPI:
-    """The door to these services. Whoever made them listens to their news and closes them."""
+def create_app(
+    services: Services, served: Routers | None = None, *, answers_id: bool = True
+) -> FastAPI:
+    """The door to these services. Whoever made them listens to their news and closes them.
+
+    `answers_id`: whether X-Request-Id is ours to answer; Ray Serve does it by itself.
+    """
     app = FastAPI(
         title="Nexus Vocality",
         version="1",
@@ -47,7 +52,7 @@ def create_app(services: Services, served: Routers | None = None) -> FastAPI:
         app.include_router(router, max_body_size=max_body)
     problems.install(app)
     app.add_middleware(Bodies, timeout_s=services.settings.body_timeout_s)
-    app.add_middleware(Telemetry, metrics=services.metrics)
+    app.add_middleware(Telemetry, metrics=services.metrics, answers_id=answers_id)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

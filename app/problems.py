@@ -71,6 +71,12 @@ def render(error: AppError, *, path: str, request_id: str | None) -> Response:
     return Response(json.dumps(body), error.status, headers, media_type=MEDIA_TYPE)
 
 
+SENTENCES = {  # instead of the bare phrases of Starlette
+    "Not Found": "There is nothing at this address; /docs lists what there is.",
+    "Method Not Allowed": "This address does not take this method; /docs lists those it takes.",
+}
+
+
 def install(app: FastAPI) -> None:
     """Answer everything that can be raised with a problem."""
     app.add_exception_handler(AppError, _app_error)
@@ -124,7 +130,8 @@ def _of_status(error: HTTPException) -> AppError:
     if error.status_code == 413:
         return errors.TooLarge("The body is larger than this route takes.")
     phrase = HTTPStatus(error.status_code).phrase
-    made = AppError(str(error.detail), code=phrase.lower().replace(" ", "_").replace("'", ""))
+    detail = SENTENCES.get(str(error.detail), str(error.detail))
+    made = AppError(detail, code=phrase.lower().replace(" ", "_").replace("'", ""))
     made.status = error.status_code
     return made
 

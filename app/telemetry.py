@@ -72,9 +72,10 @@ class Metrics:
 class Telemetry:
     """ASGI middleware: gives the request its id, and says afterwards how it went."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, *, answers_id: bool = True) -> None:
         self.app = app
         self.metrics = metrics
+        self.answers_id = answers_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -88,7 +89,8 @@ class Telemetry:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                if self.answers_id:
+                    MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

@@ -46,7 +46,7 @@ class Api:
         self._services = await self._stack.enter_async_context(opening)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        app = create_app(self._services)
+        app = create_app(self._services, answers_id=False)
         app.router.lifespan_context = self._lifespan
         return app
 
