@@ -37,7 +37,8 @@ SHORTEST_S = 0.3
 SILENT = 1e-5  # RMS of the loudest 50 ms
 ENOUGH_S = 0.1  # of voice, for a median
 SPAN = 250  # frames of a window: small enough to stay in a core's cache
-AT_ONCE = 4096  # frames in the network at a time
+AT_ONCE = {"cpu": 1024}  # frames in the network at a time: few where caches are small
+AT_ONCE_ELSEWHERE = 16_384
 MOST_SPANS = 60
 SINGS = 5  # notes needed for a tuning and a key...
 SINGS_SHARE = 0.5  # ...and the share of the voiced time that they fill
@@ -114,9 +115,10 @@ class PitchEngine:
             for row, count in enumerate(counts.tolist())
             for at in range(-(-count // span))
         ]
+        at_once = AT_ONCE.get(level.device.type, AT_ONCE_ELSEWHERE)
         parts = [
             self._score(windows, counts, part, span)
-            for part in _groups(wanted, max(1, AT_ONCE // span))
+            for part in _groups(wanted, max(1, at_once // span))
         ]
         return _assembled(parts, wanted, windows.shape[:2], frames)
 

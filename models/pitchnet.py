@@ -132,7 +132,7 @@ def _kept(seen: Tensor, real: Tensor | None) -> Tensor:
 def _block(inputs: int, outputs: int, width: int, stride: int = 1) -> nn.Sequential:
     """Three frames by `width` bins."""
     convolution = nn.Conv2d(inputs, outputs, (3, width), (1, stride), (1, width // 2), bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 def _offsets(harmonics: Sequence[float]) -> list[int]:
