@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict
 from ray import serve
 
@@ -15,7 +14,7 @@ from app.analyzer import Lane
 from app.settings import settings
 from deployments.batcher import Batcher, Limits
 from deployments.placement import Placement, deploy
-from models import engines, graph
+from models import graph
 from models.audio import ANALYSIS_RATE, Audio
 from models.engine import Options, Task
 from models.graph import Answer
@@ -56,10 +55,12 @@ class Ask:
 
 class AnalyzerHost:
     def __init__(self, spec: HostSpec) -> None:
-        torch.set_num_threads(spec.threads)
+        # torch comes with it: only the replica pays, not those who deploy or ask.
+        from models import engines
+
+        engines.limit(spec.threads, spec.gpu_memory_fraction)
         device = engines.best_device() if spec.device == "auto" else spec.device
-        if spec.gpu_memory_fraction and device != "cpu":
-            torch.cuda.set_per_process_memory_fraction(spec.gpu_memory_fraction)
+        self._answer = engines.answer
         self.engines = {
             family: engines.load_or_unavailable(family, version, device)
             for family, version in spec.versions.items()
@@ -109,8 +110,7 @@ class AnalyzerHost:
         mark = id(tasks)
         self._busy_since[mark] = time.monotonic()
         try:
-            with torch.inference_mode():
-                return graph.answer(self.engines[family], tasks)
+            return self._answer(self.engines[family], tasks)
         finally:
             del self._busy_since[mark]
 
@@ -126,7 +126,7 @@ class AnalyzerHost:
                 continue
             needs = {n: results[n] for n in graph.inputs_of(family, wanted) if n in results}
             if len(needs) == len(graph.inputs_of(family, wanted)):
-                [results[family]] = graph.answer(self.engines[family], [Task(take, needs)])
+                [results[family]] = self._answer(self.engines[family], [Task(take, needs)])
         log.info("warm after %.1f s: %s", time.perf_counter() - started, sorted(results))
 
 
@@ -139,5 +139,5 @@ def _configured(spec: HostSpec) -> HostSpec:
     """The spec with whisper's checkpoint as the operator named it."""
     if spec.versions.get("transcript") != CONFIGURED:
         return spec
-    named = settings().transcript_model or engines.NO_CHECKPOINT
+    named = settings().transcript_model or ""
     return spec.model_copy(update={"versions": {**spec.versions, "transcript": named}})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from models import weights
+from models import graph, weights
 from models.engine import Engine, Task
 from models.results import Family, FamilyResult, Reason, Version, absent
 
@@ -68,3 +68,16 @@ NO_CHECKPOINT = ""  # no whisper checkpoint was named
 
 def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def limit(threads: int, gpu_memory_fraction: float | None = None) -> None:
+    """What this process may use. A GPU share is bookkeeping in Ray; here it is held."""
+    torch.set_num_threads(threads)
+    if gpu_memory_fraction and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(gpu_memory_fraction)
+
+
+def answer(engine: Engine, tasks: Sequence[Task]) -> list[FamilyResult]:
+    """graph.answer in whatever thread calls: inference mode is a thread's own."""
+    with torch.inference_mode():
+        return graph.answer(engine, tasks)

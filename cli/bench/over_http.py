@@ -4,13 +4,16 @@ import asyncio
 import subprocess
 import sys
 import time
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx2
 import numpy as np
 import psutil
 
+from app import embedded
 from app.settings import Settings
 from cli.bench import takes
 from cli.bench.report import Section
@@ -56,7 +59,7 @@ def measure() -> tuple[Section, Section]:
         for clients in CLIENTS:
             seen = asyncio.run(load(door, bodies, clients=clients, requests=REQUESTS))
             serving.rows.append(_row(clients, seen, ideal, chosen.seconds / TAKES))
-        cost = _cost(start_s)
+        cost = _cost(start_s, settings.home)
     serving.notes.append(f"In one process, batched: {ideal:.2f} takes/s.")
     return serving, cost
 
@@ -99,19 +102,19 @@ def _row(clients: int, seen: Load, ideal: float, seconds: float) -> Sequence[obj
     return (clients, p50, p95, seen.rate, seen.rate * seconds, efficiency, seen.failed)
 
 
-def _cost(start_s: float) -> Section:
+def _cost(start_s: float, home: Path) -> Section:
     section = Section(
         "(d) What the platform costs to have, laptop profile",
         "Proportional set size of every process of the platform after the load above, and the "
         "time from an empty command line to ready.",
         ("what", "processes", "PSS MB"),
     )
-    total = 0.0
-    for kind, members in sorted(_processes().items()):
-        size = sum(_pss(process) for process in members) / 2**20
-        total += size
-        section.rows.append((kind, len(members), size))
-    section.rows.append(("all", sum(len(m) for m in _processes().values()), total))
+    processes, sizes = _processes(home), defaultdict[str, float](float)
+    for process in processes:
+        sizes[_kind(process)] += _pss(process) / 2**20
+    counts = Counter(map(_kind, processes))
+    section.rows += [(kind, counts[kind], size) for kind, size in sorted(sizes.items())]
+    section.rows.append(("all", len(processes), sum(sizes.values())))
     section.notes.append(f"Ready after {start_s:.1f} s.")
     return section
 
@@ -125,19 +128,18 @@ KINDS = {
     "Proxy": "Serve proxy and controller",
     "Controller": "Serve proxy and controller",
     "ray": "Ray",
+    "vocality": "command line",
 }
 
 
-def _processes() -> dict[str, list[psutil.Process]]:
-    """This process's descendants, and the servers that were started apart from it, by kind."""
-    ours = psutil.Process().children(recursive=True)
-    for process in psutil.process_iter(["name"]):
-        if process.info["name"] in ("postgres", "redis-server") and process not in ours:
-            ours.append(process)
-    found: dict[str, list[psutil.Process]] = {}
-    for process in ours:
-        found.setdefault(_kind(process), []).append(process)
-    return found
+def _processes(home: Path) -> list[psutil.Process]:
+    """This process and its descendants, and the servers that were started apart from it."""
+    roots = [
+        psutil.Process(),
+        *(psutil.Process(pid) for pid in embedded.pids(home).values() if pid),
+    ]
+    every = {process for root in roots for process in (root, *root.children(recursive=True))}
+    return sorted(every, key=lambda process: process.pid)
 
 
 def _kind(process: psutil.Process) -> str:
