@@ -6,7 +6,8 @@ import time
 import torch
 
 from cli.bench import takes
-from deployments.batcher import Limits
+from deployments.host import HostSpec
+from deployments.start import read
 from models import engines, graph
 from models.graph import FAMILIES
 
@@ -17,7 +18,8 @@ def main(count: int, requests: int, names: list[str]) -> float:
     families = tuple(family for family in FAMILIES if family in names)
     ready = engines.load_all(families, device="cpu")
     audios = [takes.some(count).audios[i % count] for i in range(requests)]
-    size = max(1, int(Limits().batch_seconds / max(audio.seconds for audio in audios)))
+    spec = HostSpec.model_validate(read("laptop").applications[0].args)
+    size = max(1, int(spec.batch_seconds / max(audio.seconds for audio in audios)))
     graph.analyze(audios[:1], ready, families)
     started = time.perf_counter()
     for start in range(0, requests, size):

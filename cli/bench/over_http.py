@@ -8,17 +8,16 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx2
 import numpy as np
 import psutil
 
 from app import embedded
-from app.settings import Settings
 from cli.bench import takes
 from cli.bench.report import Section
-from cli.platform import running
-from cli.ports import free_port
+from cli.served import Platform, serving
 
 FAMILIES = "activity,pitch,timbre,emotion,clarity,prosody,fluency"
 TAKES = 16
@@ -41,7 +40,7 @@ class Load:
 
 
 def measure() -> tuple[Section, Section]:
-    serving = Section(
+    speed = Section(
         "(b) Over HTTP through Ray Serve, laptop profile",
         f"`POST /v1/analyze`, {TAKES} utterances of 8 s as WAV, all families but the transcript; "
         "clients on loopback ask without pause. Serving efficiency is throughput over HTTP over "
@@ -51,17 +50,17 @@ def measure() -> tuple[Section, Section]:
     chosen = takes.some(TAKES)
     bodies = [takes.wav(audio) for audio in chosen.audios]
     ideal = in_process_rate()
-    started = time.perf_counter()
-    with running(Settings(port=free_port())) as settings:
-        start_s = time.perf_counter() - started
-        door = f"http://{settings.host}:{settings.port}"
-        asyncio.run(load(door, bodies, clients=4, requests=16))  # warm
-        for clients in CLIENTS:
-            seen = asyncio.run(load(door, bodies, clients=clients, requests=REQUESTS))
-            serving.rows.append(_row(clients, seen, ideal, chosen.seconds / TAKES))
-        cost = _cost(start_s, settings.home)
-    serving.notes.append(f"In one process, batched: {ideal:.2f} takes/s.")
-    return serving, cost
+    with TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        with serving(Path(folder) / "var") as platform:
+            start_s = time.perf_counter() - started
+            asyncio.run(load(platform.door, bodies, clients=4, requests=16))  # warm
+            for clients in CLIENTS:
+                seen = asyncio.run(load(platform.door, bodies, clients=clients, requests=REQUESTS))
+                speed.rows.append(_row(clients, seen, ideal, chosen.seconds / TAKES))
+            cost = _cost(start_s, platform)
+    speed.notes.append(f"In one process, batched: {ideal:.2f} takes/s.")
+    return speed, cost
 
 
 def in_process_rate() -> float:
@@ -102,14 +101,14 @@ def _row(clients: int, seen: Load, ideal: float, seconds: float) -> Sequence[obj
     return (clients, p50, p95, seen.rate, seen.rate * seconds, efficiency, seen.failed)
 
 
-def _cost(start_s: float, home: Path) -> Section:
+def _cost(start_s: float, platform: Platform) -> Section:
     section = Section(
         "(d) What the platform costs to have, laptop profile",
         "Proportional set size of every process of the platform after the load above, and the "
         "time from an empty command line to ready.",
         ("what", "processes", "PSS MB"),
     )
-    processes, sizes = _processes(home), defaultdict[str, float](float)
+    processes, sizes = _processes(platform), defaultdict[str, float](float)
     for process in processes:
         sizes[_kind(process)] += _pss(process) / 2**20
     counts = Counter(map(_kind, processes))
@@ -132,12 +131,10 @@ KINDS = {
 }
 
 
-def _processes(home: Path) -> list[psutil.Process]:
-    """This process and its descendants, and the servers that were started apart from it."""
-    roots = [
-        psutil.Process(),
-        *(psutil.Process(pid) for pid in embedded.pids(home).values() if pid),
-    ]
+def _processes(platform: Platform) -> list[psutil.Process]:
+    """Its process and all descendants, and the servers that were started apart from it."""
+    servers = [pid for pid in embedded.pids(platform.home).values() if pid]
+    roots = [psutil.Process(pid) for pid in (platform.process.pid, *servers)]
     every = {process for root in roots for process in (root, *root.children(recursive=True))}
     return sorted(every, key=lambda process: process.pid)
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 import whisper
@@ -26,6 +27,7 @@ RULES: dict[str, Any] = {"language": "en", "temperature": 0.0}
 
 def measure() -> Section:
     torch.set_num_threads(1)
+    numba.set_num_threads(1)  # else whisper's word times slow everything that follows them
     section = Section(
         "(c) Transcript, whisper tiny's dimensions with random weights, one thread",
         f"{TAKES} takes of {SECONDS} s, English, temperature 0, words with times on both sides. "
