@@ -8,7 +8,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
 from models import weights
-from models.whisper_checkpoints import FetchFailed
+from models.whisper_checkpoints import FetchFailed, cache
 from models.whisper_checkpoints import fetch as fetch_checkpoint
 
 errors = Console(stderr=True)
@@ -42,5 +42,6 @@ def fetch(name: str) -> None:
             path = arriving.result()
         except FetchFailed as error:
             errors.print(str(error), style="red", markup=False)
+            errors.print(f"Where there is no network, copy its .pt file into {cache()}.")
             raise typer.Exit(1) from error
     Console().print(f"{path}\nUse it with VOCALITY_TRANSCRIPT_MODEL={name}", highlight=False)

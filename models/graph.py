@@ -159,7 +159,8 @@ def assemble(
     options: Options,
 ) -> Analysis:
     """One Analysis from the families' results: scores and feedback are plain function calls."""
-    results = {family: answer.result for family, answer in answers.items()}
+    # In the graph's order, whichever came first: advice may quote the first absence it meets.
+    results = {family: answers[family].result for family in FAMILIES if family in answers}
     scores = scoring.score(results, options)
     shown = {
         family: results[family] if family in families else absent(family, Reason.not_requested)
@@ -172,7 +173,7 @@ def assemble(
             "scores": scores,
             "feedback": advising.advise(results, scores),
             "versions": {f: r.version for f, r in results.items() if r.version is not None},
-            "timing": {family: answer.seconds for family, answer in answers.items()},
+            "timing": {family: answers[family].seconds for family in results},
         }
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from models import graph
-from models.engine import Task
+from models.engine import Options, Task
 from models.graph import GRAPH
 from models.results import (
     RESULT_TYPES,
@@ -13,6 +13,7 @@ from models.results import (
     FamilyResult,
     Reason,
     Version,
+    absent,
 )
 from tests.signals import silence
 
@@ -84,3 +85,18 @@ async def test_an_error_in_one_family_ends_the_run_with_it() -> None:
     with pytest.raises(RuntimeError):
         async for _ in graph.run(["pitch"], ["pitch"], {}, ask):
             pass
+
+
+def test_the_order_in_which_families_answer_changes_nothing() -> None:
+    refused = {
+        family: graph.Answer(absent(family, Reason.too_short, f"{family} is short"), 0.1)
+        for family in graph.FAMILIES
+    }
+    backwards = dict(reversed(refused.items()))
+
+    one, other = (
+        graph.assemble(silence(0.1), answers, graph.FAMILIES, Options())
+        for answers in (refused, backwards)
+    )
+
+    assert one.model_dump_json() == other.model_dump_json()
