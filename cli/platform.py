@@ -32,8 +32,8 @@ def running(settings: Settings, profile: str = "laptop") -> Iterator[Settings]:
         # Only now: Ray reads its authentication from the environment when it is imported.
         from deployments import start
 
-        stack.callback(start.stop)
         start.connect(settings, environment)
+        stack.callback(start.stop, profile, settings)
         start.serve_profile(profile, settings)
         yield settings
 

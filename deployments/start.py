@@ -22,6 +22,14 @@ from deployments.host import CONFIGURED
 PROFILES = Path(__file__).parent
 LONGEST_SOCKET_FOLDER = 40  # characters: Ray's sockets below it must fit in 107
 OBJECT_STORE = 300 * 1024 * 1024  # bytes
+# For every process of our own Ray: engines set their threads themselves, and malloc's arenas,
+# eight a core by default, keep what large batches leave behind.
+LEAN = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+}
 
 
 class Application(BaseModel):
@@ -89,8 +97,13 @@ def serve_profile(name: str, settings: Settings) -> None:
     serve.run_many(targets)
 
 
-def stop() -> None:
-    """Requests in hand are answered first."""
+def stop(name: str, settings: Settings) -> None:
+    """Requests in hand are answered first. On a cluster that others use, only ours ends."""
+    if settings.ray_address:
+        for application in applications(read(name), settings):
+            serve.delete(application.name)
+        ray.shutdown()
+        return
     with redirect_stdout(io.StringIO()):  # Ray prints the controller's own end as an error
         serve.shutdown()
         ray.shutdown()
@@ -109,7 +122,12 @@ def _without_transcript(application: Application) -> Application:
 
 def _join(address: str, environment: Mapping[str, str]) -> None:
     root = str(Path(__file__).resolve().parents[1])
-    ray.init(address, runtime_env={"working_dir": root, "env_vars": dict(environment)})
+    ray.init(
+        address,
+        runtime_env={"working_dir": root, "env_vars": dict(environment)},
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
 
 
 def _start_ray(home: Path) -> None:
@@ -117,8 +135,8 @@ def _start_ray(home: Path) -> None:
     folder = (home / "ray").resolve()
     if len(str(folder)) > LONGEST_SOCKET_FOLDER:
         folder = Path(tempfile.gettempdir()) / f"vocality-ray-{os.getuid()}"
-    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(threads, "1")
+    for name, value in LEAN.items():
+        os.environ.setdefault(name, value)
     ray.init(
         "local",
         num_cpus=max(os.cpu_count() or 1, 2),

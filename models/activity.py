@@ -172,7 +172,10 @@ def over_floor(power: Tensor, counts: Tensor) -> Tensor:
     """
     band = power[:, SPEECH_BANDS].sum(1)
     inside = spectra.frame_mask(counts, band.shape[1])
-    smooth = nn.functional.avg_pool1d(band[:, None], 5, 1, padding=2, count_include_pad=False)
+    # The mean of the take's own frames: padding, zero too, counts on neither side of the division.
+    both = torch.stack([band, inside.to(band.dtype)], 1)
+    total, present = nn.functional.avg_pool1d(both, 5, 1, padding=2).unbind(1)
+    smooth = (total / present.clamp_min(1e-3))[:, None]
     reach = round(FLOOR_S / HOP_S)
     negated = -smooth.masked_fill(~inside[:, None], float("inf"))
     least = -nn.functional.max_pool1d(negated, 2 * reach + 1, 1, padding=reach)[:, 0]

@@ -75,8 +75,15 @@ def save(
     return Version(name=name, version=version, sha256=digest, licence=licence)
 
 
+CODE_VERSION = "1"  # of every family that is an algorithm; there is no other to load
+
+
 def of_code(name: str, version: str, *modules: ModuleType) -> Version:
     """The version of a family that is an algorithm: the digest of the source that computes it."""
+    if version != CODE_VERSION:
+        raise WeightsUnavailable(
+            f"{name} is an algorithm of version {CODE_VERSION}, not {version}."
+        )
     digest = hashlib.sha256()
     for module in modules:
         digest.update(Path(str(module.__file__)).read_bytes())
