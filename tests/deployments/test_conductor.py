@@ -121,3 +121,28 @@ async def test_who_leaves_is_taken_out_of_the_line(analyzer: RemoteAnalyzer) -> 
             await asyncio.sleep(0.05)
     # The batch at work ends; those in line never run.
     assert (await pitch.stats.remote())["batches"] <= ran + 1
+
+
+async def test_a_host_is_upgraded_under_load_without_a_failure(analyzer: RemoteAnalyzer) -> None:
+    """Surge: the new replica is warm before the old one stops taking."""
+    take, request = wav(tone(220.0, 1)), AnalysisRequest(families=("pitch",))
+    answered = 0
+    upgraded = asyncio.Event()
+
+    async def client() -> None:
+        nonlocal answered
+        while not upgraded.is_set():
+            found = await analyzer.analyze(take, request)
+            assert found.pitch.absent is None
+            answered += 1
+
+    clients = [asyncio.create_task(client()) for _ in range(4)]
+    pitch = serve.get_deployment_handle("AnalyzerHost", "pitch--v1")
+    spec = HostSpec(versions={"pitch": "1"}, batch_seconds=30)
+    target = serve.RunTarget(host.build(spec), "pitch--v1", None)
+    await asyncio.to_thread(serve.run_many, [target])
+    upgraded.set()
+    await asyncio.gather(*clients)
+
+    assert answered > 4
+    assert (await pitch.stats.remote())["batches"] < answered  # another replica has begun anew
