@@ -23,9 +23,11 @@ class Section:
     notes: list[str] = field(default_factory=list)
 
     def markdown(self) -> str:
-        lines = [f"## {self.title}", "", self.method, "", _row(self.columns)]
-        lines += [_row(["---"] * len(self.columns)), *(_row(row) for row in self.rows)]
-        lines += ["", *(f"- {note}" for note in self.notes)]
+        lines = [f"## {self.title}", "", self.method, ""]
+        if self.rows:
+            rule = ["---"] * len(self.columns)
+            lines += [_row(row) for row in (self.columns, rule, *self.rows)] + [""]
+        lines += [f"- {note}" for note in self.notes]
         return "\n".join(lines).rstrip() + "\n"
 
 
