@@ -22,8 +22,8 @@ bench: .venv/ready-peers ## speed and memory beside the peers: writes BENCHMARKS
 	$(VOCALITY) bench
 
 clean: ## stop what runs here and remove all that was made
-	-[ -x $(VOCALITY) ] && $(VOCALITY) stop
-	rm -rf .venv var
+	if [ -x $(VOCALITY) ]; then $(VOCALITY) stop; fi
+	rm -rf .venv var *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
