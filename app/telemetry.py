@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import ids
+from models.graph import FAMILIES
 from models.results import Analysis
 
 REQUEST_ID = "X-Request-Id"
@@ -65,8 +66,9 @@ class Metrics:
         )
 
     def observe(self, analysis: Analysis) -> None:
-        for family, seconds in analysis.timing.items():
-            self.family_seconds.labels(family).observe(seconds)
+        for family in FAMILIES:
+            if family in analysis.timing:
+                self.family_seconds.labels(family).observe(analysis.timing[family])
 
 
 class Telemetry:

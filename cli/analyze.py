@@ -1,7 +1,7 @@
 """`vocality analyze`: takes in, one Analysis each, in the order of the files."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import typer
@@ -15,6 +15,7 @@ from models.graph import FAMILIES
 from models.results import Analysis, Family
 
 BATCH = 16  # takes measured together
+BATCH_S = 480  # of audio, padding included, measured together
 errors = Console(stderr=True)
 
 
@@ -78,13 +79,28 @@ def _local(
     ready = engines.load_all(
         graph.closure(families), transcript=model or settings().transcript_model
     )
-    for start in range(0, len(files), BATCH):
-        part = files[start : start + BATCH]
-        takes = [_decoded(path) for path in part]
-        audios = [take for take in takes if not isinstance(take, str)]
+    for part in _parts((path, _decoded(path)) for path in files):
+        audios = [take for _, take in part if isinstance(take, Audio)]
         analyses = iter(graph.analyze(audios, ready, families, options) if audios else [])
-        for path, take in zip(part, takes, strict=True):
-            yield path, take if isinstance(take, str) else next(analyses)
+        for path, take in part:
+            yield path, next(analyses) if isinstance(take, Audio) else take
+
+
+Taken = tuple[Path, Audio | str]
+
+
+def _parts(taken: Iterable[Taken]) -> Iterator[list[Taken]]:
+    """Files in order, as many together as a batch holds; a long take goes with few others."""
+    part: list[Taken] = []
+    longest = 0.0
+    for path, take in taken:
+        longest = max(longest, take.seconds if isinstance(take, Audio) else 0.0)
+        if part and (len(part) == BATCH or longest * (len(part) + 1) > BATCH_S):
+            yield part
+            part, longest = [], take.seconds if isinstance(take, Audio) else 0.0
+        part.append((path, take))
+    if part:
+        yield part
 
 
 def _decoded(path: Path) -> Audio | str:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import typer
+
 from app.settings import Settings
 
 
@@ -14,14 +16,17 @@ from app.settings import Settings
 def running(settings: Settings, profile: str = "laptop") -> Iterator[Settings]:
     """The platform with every address filled in; it ends with the block."""
     from app import embedded, migrations
+    from cli import tracking
 
+    _check(settings)
     settings = settings.model_copy(update={"home": settings.home.resolve()})
     owns_tracking = settings.mlflow_tracking_uri is None
+    if owns_tracking and settings.database_url:
+        beside = tracking.database_beside(settings.database_url)
+        settings = settings.model_copy(update={"mlflow_tracking_uri": beside})
     with ExitStack() as stack:
         settings = stack.enter_context(embedded.running(settings))
         if owns_tracking:
-            from cli import tracking
-
             uri = stack.enter_context(
                 tracking.server(str(settings.mlflow_tracking_uri), settings.home)
             )
@@ -38,17 +43,32 @@ def running(settings: Settings, profile: str = "laptop") -> Iterator[Settings]:
         yield settings
 
 
+def _check(settings: Settings) -> None:
+    """Replicas on other machines cannot reach servers and folders of this one."""
+    named = {
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "OBJECT_STORE_URL": settings.object_store_url,
+        "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
+    }
+    missing = [name for name, value in named.items() if not value]
+    if settings.ray_address and missing:
+        raise typer.BadParameter(
+            f"With RAY_ADDRESS, name the other servers too: {', '.join(missing)}."
+        )
+
+
 def _environment(settings: Settings) -> dict[str, str]:
-    """What every replica reads its settings from."""
+    """What every replica reads its settings from: whatever is set here holds there."""
     named = {
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
         "OBJECT_STORE_URL": settings.object_store_url or (settings.home / "objects").as_uri(),
         "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
         "VOCALITY_HOME": str(settings.home),
-        "VOCALITY_TRANSCRIPT_MODEL": settings.transcript_model,
     }
-    found = {name: value for name, value in named.items() if value}
+    ours = {name: value for name, value in os.environ.items() if name.startswith("VOCALITY_")}
+    found = ours | {name: value for name, value in named.items() if value}
     return found if settings.ray_address else found | _ray_token(settings.home)
 
 

@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psycopg
+from psycopg.errors import DuplicateDatabase
+from sqlalchemy import make_url
+
 from cli.ports import free_port
 
 LEAN = {
@@ -18,6 +22,14 @@ LEAN = {
 }
 STOP_S = 10
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
+
+
+def database_beside(database_url: str) -> str:
+    """The `mlflow` database on the PostgreSQL that was given; made if it is not there."""
+    with psycopg.connect(database_url, autocommit=True) as connection, suppress(DuplicateDatabase):
+        connection.execute("CREATE DATABASE mlflow")
+    url = make_url(database_url).set(database="mlflow")
+    return url.render_as_string(hide_password=False)
 
 
 @contextmanager

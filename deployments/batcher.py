@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from app.analyzer import DeadlineExceeded, Lane, Overloaded
@@ -21,7 +22,7 @@ class Limits:
     batch_seconds: float = 120  # of padded audio in one batch
     batch_items: int = 64
     waste: float = 2.0  # padded audio over real audio that a batch may cost
-    waiting_seconds: float = 3600  # of audio in line; more is refused
+    waiting_seconds: float = 3600  # of audio let in at once; more is refused
     slots: int = 1  # batches running at once
     bulk_patience_s: float = 10  # how much older a bulk take must be to go before an interactive
 
@@ -60,9 +61,24 @@ class Batcher:
         self._lines: dict[tuple[Family, Lane], _Line] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._speed = 10.0  # seconds of audio a second of wall time, measured as we go
-        self.waiting_seconds = 0.0
+        self.admitted_seconds = 0.0  # of audio whose askers wait
         self.batch_sizes: deque[int] = deque(maxlen=1000)  # of the latest
         self.batches = 0
+
+    @contextmanager
+    def admitted(self, seconds: float) -> Iterator[None]:
+        """Room for one take, for all the families it is asked about; or Overloaded.
+
+        Once in, a take is never refused: what was computed for it would be lost. One take alone
+        is always let in, however long.
+        """
+        if self.admitted_seconds and self.admitted_seconds + seconds > self._limits.waiting_seconds:
+            raise Overloaded(retry_after_s=max(1.0, self.admitted_seconds / self._speed))
+        self.admitted_seconds += seconds
+        try:
+            yield
+        finally:
+            self.admitted_seconds = max(0.0, self.admitted_seconds - seconds)
 
     async def submit(
         self, family: Family, task: Task, lane: Lane = "interactive", timeout_s: float = 600
@@ -71,10 +87,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         now = loop.time()
         item = _Waiting(task, loop.create_future(), now, now + timeout_s)
-        if self.waiting_seconds + item.seconds > self._limits.waiting_seconds and self._running:
-            raise Overloaded(retry_after_s=max(1.0, self.waiting_seconds / self._speed))
         self._lines.setdefault((family, lane), _Line(family, lane)).takes.append(item)
-        self.waiting_seconds += item.seconds
         # One turn of the loop later, so that takes that arrive together leave together.
         loop.call_soon(self._start)
         try:
@@ -98,18 +111,13 @@ class Batcher:
         """The line whose first take has waited longest; bulk takes count as younger."""
         for line in self._lines.values():
             while line.takes and line.takes[0].answer.done():  # cancelled or expired in line
-                self._leave(line)
+                line.takes.popleft()
         lines = [line for line in self._lines.values() if line.takes]
         return min(lines, key=self._turn, default=None)
 
     def _turn(self, line: _Line) -> float:
         patience = self._limits.bulk_patience_s if line.lane == "bulk" else 0.0
         return line.takes[0].arrived + patience
-
-    def _leave(self, line: _Line) -> _Waiting:
-        item = line.takes.popleft()
-        self.waiting_seconds -= item.seconds
-        return item
 
     def _seal(self, line: _Line) -> list[_Waiting]:
         return list(self._gather(line))
@@ -120,7 +128,7 @@ class Batcher:
         while line.takes and count < self._limits.batch_items:
             item = line.takes[0]
             if item.answer.done():
-                self._leave(line)
+                line.takes.popleft()
                 continue
             longest, total = max(longest, item.seconds), total + item.seconds
             padded = longest * (count + 1)
@@ -128,7 +136,7 @@ class Batcher:
             if count and too_wide:
                 return
             count += 1
-            yield self._leave(line)
+            yield line.takes.popleft()
 
     async def _run(self, family: Family, batch: list[_Waiting]) -> None:
         started = time.perf_counter()

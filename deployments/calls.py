@@ -23,9 +23,10 @@ async def ask(call: Callable[[], Awaitable[T]], callee: str, timeout_s: float) -
 
     Raises what the callee raised, as itself: Ray's wrapper would show a remote traceback.
     """
+    latest = asyncio.get_running_loop().time() + timeout_s + GRACE_S  # of both tries together
     for last_try in (False, True):
         try:
-            async with asyncio.timeout(timeout_s + GRACE_S):
+            async with asyncio.timeout_at(latest):
                 return await call()
         except DeploymentUnavailableError:
             raise Unavailable(f"{callee} is not running.") from None

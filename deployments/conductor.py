@@ -77,9 +77,18 @@ class Conductor:
         timing = {**analysis.timing, "decode": decoded, "total": total}
         return analysis.model_copy(update={"timing": timing})
 
-    def missing(self) -> dict[Family, str]:
-        """Families that no host serves, and why."""
-        return {f: NO_MODEL.get(f, "") for f in graph.FAMILIES if f not in self.table}
+    async def missing(self) -> dict[Family, str]:
+        """Families that cannot answer, and why. Whisper's host is let sleep."""
+        found = {f: NO_MODEL.get(f, "") for f in graph.FAMILIES if f not in self.table}
+        served = {f for f in graph.FAMILIES if f in self.table and f != "transcript"}
+        hosts = {self.table.application_of(f, self.table.choose(f, "")) for f in served}
+        for reported in await asyncio.gather(*(self._missing_at(host) for host in sorted(hosts))):
+            found |= reported
+        return found
+
+    async def _missing_at(self, host: str) -> dict[Family, str]:
+        reported: dict[Family, str] = await answer(self.table.handle_of(host).missing.remote())
+        return reported
 
     async def analyze_stepwise(
         self, take: bytes | str, request: AnalysisRequest

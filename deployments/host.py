@@ -16,7 +16,7 @@ from deployments.batcher import Batcher, Limits
 from deployments.placement import Placement, deploy
 from models import graph
 from models.audio import ANALYSIS_RATE, Audio
-from models.engine import Options, Task
+from models.engine import Options, Task, Unavailable
 from models.graph import Answer
 from models.results import Family, FamilyResult
 
@@ -90,13 +90,22 @@ class AnalyzerHost:
             left = deadline - time.monotonic()
             return await self._batcher.submit(family, task, ask.lane, left)
 
-        async for step in graph.run(ask.families, ask.wanted, ask.given, submit):
-            yield step
+        with self._batcher.admitted(audio.seconds):
+            async for step in graph.run(ask.families, ask.wanted, ask.given, submit):
+                yield step
+
+    def missing(self) -> dict[Family, str]:
+        """Families whose weights are not here, and why."""
+        return {
+            family: engine.why
+            for family, engine in self.engines.items()
+            if isinstance(engine, Unavailable)
+        }
 
     def stats(self) -> dict[str, float]:
         sizes = self._batcher.batch_sizes
         return {
-            "waiting_seconds": self._batcher.waiting_seconds,
+            "admitted_seconds": self._batcher.admitted_seconds,
             "batches": self._batcher.batches,
             "mean_batch": float(np.mean(sizes)) if sizes else 0.0,
         }

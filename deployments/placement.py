@@ -28,7 +28,7 @@ class Placement(BaseModel):
     target_ongoing: float = 16
     max_ongoing: int = 1000  # the line is inside the replica, where it is in order
     max_queued: int = 2000
-    drain_s: float = 120  # longer than the longest analysis
+    drain_s: float = 120  # for requests in hand; queued work comes again when its lease ends
 
 
 def deploy(cls: type, placement: Placement, **options: Any) -> serve.Deployment:  # noqa: ANN401

@@ -5,7 +5,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -84,7 +84,8 @@ def serve_profile(name: str, settings: Settings) -> None:
     """Serve the profile's applications; returns when every replica is ready."""
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     profile = read(name)
-    door = {**profile.http_options, "host": settings.host, "port": settings.port}
+    chosen = settings.model_dump(include={"host", "port"} & settings.model_fields_set)
+    door = profile.http_options | chosen
     serve.start(
         proxy_location=profile.proxy_location,
         http_options=door,
@@ -98,14 +99,16 @@ def serve_profile(name: str, settings: Settings) -> None:
 
 
 def stop(name: str, settings: Settings) -> None:
-    """Requests in hand are answered first. On a cluster that others use, only ours ends."""
-    if settings.ray_address:
-        for application in applications(read(name), settings):
+    """The door ends first, when it has answered what it holds, and then those it asks.
+
+    On a cluster that others use, only ours ends.
+    """
+    for application in reversed(applications(read(name), settings)):
+        with suppress(TimeoutError):  # it goes on ending by itself
             serve.delete(application.name)
-        ray.shutdown()
-        return
     with redirect_stdout(io.StringIO()):  # Ray prints the controller's own end as an error
-        serve.shutdown()
+        if not settings.ray_address:
+            serve.shutdown()
         ray.shutdown()
 
 

@@ -28,8 +28,10 @@ class Route(BaseModel):
     def _complete(self) -> "Route":
         if homeless := {self.champion, *self.percent} - self.hosts.keys():
             raise ValueError(f"no host is named for version {', '.join(sorted(homeless))}")
-        if self.champion in self.percent or not 0 <= sum(self.percent.values()) <= 100:
+        if self.champion in self.percent or sum(self.percent.values()) > 100:
             raise ValueError("percent names the versions beside the champion, 100 at most in all")
+        if any(share < 0 for share in self.percent.values()):
+            raise ValueError("a share is not below 0")
         return self
 
 

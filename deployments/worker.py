@@ -24,7 +24,8 @@ class Worker:
 
     async def check_health(self) -> None:
         if self._work.done():
-            raise RuntimeError("the work loop has ended")
+            cause = None if self._work.cancelled() else self._work.exception()
+            raise RuntimeError(f"the work loop has ended: {cause!r}") from cause
 
     async def __del__(self) -> None:
         """Serve calls this before it ends a replica: the jobs in hand may finish."""

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.audio import Audio
-from models.results import Family, FamilyResult, Version
+from models.results import Family, FamilyResult, Reason, Version, absent
 
 
 class Options(BaseModel):
@@ -42,3 +42,16 @@ class Engine(Protocol):
     def analyze_batch(self, tasks: Sequence[Task]) -> list[FamilyResult]:
         """One result a task, in order. Batch-mates and padding never change a result."""
         ...
+
+
+class Unavailable:
+    """Stands where an engine's weights are missing: says so for every take."""
+
+    def __init__(self, family: Family, version: str, why: str) -> None:
+        self.family: Family = family
+        self.version = Version(name=family, version=version, sha256="")
+        self.why = why
+
+    def analyze_batch(self, tasks: Sequence[Task]) -> list[FamilyResult]:
+        answer = absent(self.family, Reason.model_unavailable, self.why)
+        return [answer] * len(tasks)

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from models import graph, weights
-from models.engine import Engine, Task
-from models.results import Family, FamilyResult, Reason, Version, absent
+from models.engine import Engine, Task, Unavailable
+from models.results import Family, FamilyResult
 
 # Where each family's engine class lives; imported only when asked for, so that a host pays
 # for no more than it serves.
@@ -22,19 +22,6 @@ ENGINES: dict[Family, tuple[str, str]] = {
     "fluency": ("models.fluency", "FluencyEngine"),
     "transcript": ("models.transcript", "TranscriptEngine"),
 }
-
-
-class Unavailable:
-    """Stands where an engine's weights are missing: says so for every take."""
-
-    def __init__(self, family: Family, version: str, why: str) -> None:
-        self.family: Family = family
-        self.version = Version(name=family, version=version, sha256="")
-        self.why = why
-
-    def analyze_batch(self, tasks: Sequence[Task]) -> list[FamilyResult]:
-        answer = absent(self.family, Reason.model_unavailable, self.why)
-        return [answer] * len(tasks)
 
 
 def load(family: Family, version: str = "1", device: str = "cpu") -> Engine:

@@ -92,19 +92,20 @@ async def run(
     ask: Ask,
 ) -> AsyncIterator[tuple[Family, Answer]]:
     """Ask for every family as soon as its inputs are there; yield answers as they come."""
-    results, wanted, started = dict(given), tuple(wanted), time.perf_counter()
+    results, wanted, started = dict(given), tuple(wanted), dict[Family, float]()
     waiting, asked = set(families), dict[asyncio.Task[FamilyResult], Family]()
     try:
         while waiting or asked:
             for family in [f for f in waiting if results.keys() >= set(inputs_of(f, wanted))]:
                 waiting.remove(family)
                 inputs = {need: results[need] for need in inputs_of(family, wanted)}
+                started[family] = time.perf_counter()
                 asked[asyncio.ensure_future(ask(family, inputs))] = family
             done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 family = asked.pop(task)
                 results[family] = task.result()
-                yield family, Answer(results[family], time.perf_counter() - started)
+                yield family, Answer(results[family], time.perf_counter() - started[family])
     finally:
         for task in asked:
             task.cancel()

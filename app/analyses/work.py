@@ -120,6 +120,7 @@ async def _analyze(services: Services, claim: Claim, turns: Turns) -> Analysis:
     try:
         await asyncio.wait((work, beats), return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
+            beats.result()  # raises what broke it
             raise LeaseLost
         return work.result()
     finally:
@@ -153,6 +154,7 @@ async def _settle(services: Services, claim: Claim, outcome: Outcome) -> None:
         except DBAPIError:
             log.exception("result_cannot_be_stored")
             outcome = _failing(claim, "result_not_storable", "The result cannot be stored.")
+            await asyncio.sleep(POLL_S)
 
 
 async def work_forever(services: Services, concurrency: int, stop: asyncio.Event) -> None:
@@ -210,7 +212,11 @@ async def _pause(
 async def _relay(services: Services) -> None:
     while True:
         moved = 0
-        with suppress(DatabaseDown, RedisError, OSError):
+        try:
             moved = await events.relay(services.redis, services.sessions)
+        except (DatabaseDown, RedisError, OSError):
+            pass
+        except Exception:  # it must go on: nobody else brings the news out
+            log.exception("relay_failed")
         if not moved:
             await asyncio.sleep(1.0)

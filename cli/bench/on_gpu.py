@@ -19,8 +19,8 @@ COPY_BYTES = 1 << 28
 def measure() -> Section:
     section = Section(
         "(e) Engines on a GPU",
-        "Takes of 8 s. Hours of audio a second of wall time, by batch size; the last column is the "
-        "largest batch's samples a second over those that the host-to-device copy can bring.",
+        "Utterances of 2 to 8 s. Hours of audio a second of wall time, by batch size; last, the "
+        "largest batch's samples a second over what the host-to-device copy can bring.",
         ("family", *(f"batch {size}" for size in SIZES), "of copy ceiling"),
     )
     if not torch.cuda.is_available():

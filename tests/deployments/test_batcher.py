@@ -133,7 +133,6 @@ async def test_a_cancelled_take_leaves_the_line_without_running(
     await asyncio.gather(blocker, wanted)
 
     assert [seconds for _, seconds in device.batches] == [[1.0], [3.0]]
-    assert batcher.waiting_seconds == pytest.approx(0)
 
 
 async def test_a_take_whose_time_runs_out_in_line_says_so_and_never_runs(
@@ -151,21 +150,28 @@ async def test_a_take_whose_time_runs_out_in_line_says_so_and_never_runs(
     assert [seconds for _, seconds in device.batches] == [[1.0]]
 
 
-async def test_a_full_line_refuses_and_says_when_to_come_back(
+async def test_a_full_host_refuses_and_says_when_to_come_back(
     device: Device, executor: ThreadPoolExecutor
 ) -> None:
     batcher = Batcher(device.run, Limits(waiting_seconds=5), executor)
-    blocker = asyncio.create_task(batcher.submit("activity", take(1.0)))
-    await started(device)
-    waiting = asyncio.create_task(batcher.submit("activity", take(4.0)))
-    await asyncio.sleep(0.01)
 
-    with pytest.raises(Overloaded) as refusal:
-        await batcher.submit("activity", take(4.0))
+    with batcher.admitted(4.0):
+        with pytest.raises(Overloaded) as refusal, batcher.admitted(2.0):
+            pass
+        with batcher.admitted(1.0):
+            pass
 
     assert refusal.value.retry_after_s >= 1
-    device.gate.set()
-    await asyncio.gather(blocker, waiting)
+    assert batcher.admitted_seconds == 0
+
+
+async def test_one_take_alone_is_let_in_however_long(
+    device: Device, executor: ThreadPoolExecutor
+) -> None:
+    batcher = Batcher(device.run, Limits(waiting_seconds=5), executor)
+
+    with batcher.admitted(1800.0), pytest.raises(Overloaded), batcher.admitted(1.0):
+        pass
 
 
 async def test_a_batch_that_breaks_tells_everybody_in_it_and_the_next_one_runs(

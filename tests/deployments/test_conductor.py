@@ -8,7 +8,7 @@ import pytest
 import ray
 from ray import serve
 
-from app.analyzer import AnalysisRequest, DeadlineExceeded
+from app.analyzer import AnalysisRequest, DeadlineExceeded, Overloaded
 from deployments import host
 from deployments.conductor import Conductor
 from deployments.host import HostSpec
@@ -18,7 +18,7 @@ from deployments.versions import Route
 from models import engines, graph
 from models.audio import UnreadableAudio
 from models.decode import decode
-from models.results import Family
+from models.results import Analysis, Family
 from tests.same import assert_same_numbers
 from tests.signals import tone, wav
 
@@ -30,7 +30,9 @@ HOSTS: dict[str, dict[Family, str]] = {
     "activity--v1": {"activity": "1"},
     "pitch--v1": {"pitch": "1"},
     "speech--v1": {"prosody": "1", "fluency": "1"},
+    "emotion--v1": {"emotion": "1"},
 }
+ROOM_S = {"emotion--v1": 25.0}  # of audio let in at once
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,8 @@ def analyzer() -> Iterator[RemoteAnalyzer]:
     targets = []
     for name, versions in HOSTS.items():
         routes |= {family: Route(champion="1", hosts={"1": name}) for family in versions}
-        targets.append(serve.RunTarget(host.build(HostSpec(versions=versions)), name, None))
+        spec = HostSpec(versions=versions, waiting_seconds=ROOM_S.get(name, 3600))
+        targets.append(serve.RunTarget(host.build(spec), name, None))
     serve.run_many(targets)
     conductor = serve.run(
         deploy(Conductor, Placement()).bind(routes), name="conductor", route_prefix=None
@@ -103,12 +106,26 @@ async def test_a_deadline_that_has_passed_is_said(analyzer: RemoteAnalyzer) -> N
         await analyzer.analyze(wav(tone(220.0, 20)), AnalysisRequest(deadline_s=0.01))
 
 
+async def test_a_full_host_refuses_and_those_inside_are_answered(analyzer: RemoteAnalyzer) -> None:
+    take, request = wav(tone(220.0, 20)), AnalysisRequest(families=("emotion",))
+
+    answers = await asyncio.gather(
+        *(analyzer.analyze(take, request) for _ in range(4)), return_exceptions=True
+    )
+
+    refused = [answer for answer in answers if isinstance(answer, Overloaded)]
+    assert refused
+    assert all(refusal.retry_after_s >= 1 for refusal in refused)
+    assert len(refused) + sum(isinstance(answer, Analysis) for answer in answers) == 4
+    assert len(refused) < 4
+
+
 async def test_who_leaves_is_taken_out_of_the_line(analyzer: RemoteAnalyzer) -> None:
     take = wav(tone(220.0, 60))
     request = AnalysisRequest(families=("pitch",))
     asked = [asyncio.ensure_future(analyzer.analyze(take, request)) for _ in range(12)]
     pitch = serve.get_deployment_handle("AnalyzerHost", "pitch--v1")
-    while (await pitch.stats.remote())["waiting_seconds"] < 120:
+    while (await pitch.stats.remote())["admitted_seconds"] < 120:
         await asyncio.sleep(0.02)
 
     ran = (await pitch.stats.remote())["batches"]
@@ -117,7 +134,7 @@ async def test_who_leaves_is_taken_out_of_the_line(analyzer: RemoteAnalyzer) -> 
     await asyncio.gather(*asked, return_exceptions=True)
 
     async with asyncio.timeout(30):
-        while (await pitch.stats.remote())["waiting_seconds"] > 0:
+        while (await pitch.stats.remote())["admitted_seconds"] > 0:
             await asyncio.sleep(0.05)
     # The batch at work ends; those in line never run.
     assert (await pitch.stats.remote())["batches"] <= ran + 1

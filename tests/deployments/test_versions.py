@@ -64,6 +64,7 @@ def test_a_handle_is_made_once_and_dropped_with_its_application() -> None:
         {"champion": "3", "hosts": HOSTS},
         {"champion": "1", "hosts": HOSTS, "percent": {"9": 10}},
         {"champion": "1", "hosts": HOSTS, "percent": {"2": 101}},
+        {"champion": "1", "hosts": HOSTS, "percent": {"2": -10}},
         {"champion": "1", "hosts": HOSTS, "percent": {"1": 50}},
         {"champion": "1", "hosts": HOSTS, "weight": {"2": 10}},
     ],

@@ -112,3 +112,18 @@ def test_a_replica_is_killed_under_load_and_no_accepted_work_fails(home: Path, v
 
         assert answers == [200] * 20
         assert all_done(client, ids) == ["done"] * 40
+
+
+def test_a_request_in_hand_is_answered_before_the_end(home: Path) -> None:
+    with serving(home) as platform, platform.client() as client, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(
+            client.post,
+            "/v1/analyze",
+            files={"file": ("take.wav", wav(tone(220.0, 90)))},
+            data={"families": "pitch,timbre"},
+        )
+        time.sleep(1.0)
+        platform.process.terminate()
+
+        assert asked.result().status_code == 200
+        assert platform.process.wait(60) == 0

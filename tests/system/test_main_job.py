@@ -184,7 +184,7 @@ def test_health_readiness_metrics_and_the_api_description_are_there(
     assert client.get("/healthz").json() == {"status": "ok"}
     ready = client.get("/readyz").json()
     assert ready["dependencies"]["database"] == ready["dependencies"]["analyzer"] == "ok"
-    assert "http_requests_total" in client.get("/metrics").text or client.get("/metrics").text
+    assert 'vocality_requests_total{method="GET",route="/readyz"' in client.get("/metrics").text
     described = client.get("/openapi.json").json()
     assert described["openapi"].startswith("3.1")
     assert "/v1/analyze" in described["paths"]
