@@ -37,7 +37,15 @@ class Platform:
     def descendants(self, mark: str) -> list[psutil.Process]:
         """Processes of the platform whose command line holds the mark."""
         every = psutil.Process(self.process.pid).children(recursive=True)
-        return [process for process in every if mark in " ".join(process.cmdline())]
+        return [process for process in every if mark in _command_line(process)]
+
+
+def _command_line(process: psutil.Process) -> str:
+    """Empty for one that has ended, or that nobody has reaped yet."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 @contextmanager

@@ -87,7 +87,7 @@ async def test_the_whole_platform_dies_amid_200_analyses_and_every_one_is_done_o
 
 
 def replica(platform: Platform, name: str) -> psutil.Process:
-    [process] = [p for p in platform.descendants("ServeReplica") if name in " ".join(p.cmdline())]
+    [process] = platform.descendants(f":{name}")
     return process
 
 
