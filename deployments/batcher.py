@@ -62,7 +62,6 @@ class Batcher:
         self._running: set[asyncio.Task[None]] = set()
         self._speed = 10.0  # seconds of audio a second of wall time, measured as we go
         self.admitted_seconds = 0.0  # of audio whose askers wait
-        self.batch_sizes: deque[int] = deque(maxlen=1000)  # of the latest
         self.batches = 0
 
     @contextmanager
@@ -98,7 +97,7 @@ class Batcher:
 
     def _start(self) -> None:
         while len(self._running) < self._limits.slots and (line := self._next_line()):
-            batch = self._seal(line)
+            batch = list(self._gather(line))
             running = asyncio.get_running_loop().create_task(self._run(line.family, batch))
             self._running.add(running)
             running.add_done_callback(self._finished)
@@ -118,9 +117,6 @@ class Batcher:
     def _turn(self, line: _Line) -> float:
         patience = self._limits.bulk_patience_s if line.lane == "bulk" else 0.0
         return line.takes[0].arrived + patience
-
-    def _seal(self, line: _Line) -> list[_Waiting]:
-        return list(self._gather(line))
 
     def _gather(self, line: _Line) -> Iterator[_Waiting]:
         longest = total = 0.0
@@ -153,7 +149,6 @@ class Batcher:
             if not item.answer.done():
                 item.answer.set_result(answer)
         self._measure(sum(item.seconds for item in batch), time.perf_counter() - started)
-        self.batch_sizes.append(len(batch))
         self.batches += 1
 
     def _measure(self, audio_seconds: float, wall_seconds: float) -> None:

@@ -103,11 +103,9 @@ class AnalyzerHost:
         }
 
     def stats(self) -> dict[str, float]:
-        sizes = self._batcher.batch_sizes
         return {
             "admitted_seconds": self._batcher.admitted_seconds,
             "batches": self._batcher.batches,
-            "mean_batch": float(np.mean(sizes)) if sizes else 0.0,
         }
 
     def check_health(self) -> None:
