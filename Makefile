@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP = .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 VOCALITY = .venv/bin/vocality
 
-.PHONY: demo serve test bench clean
+.PHONY: demo serve test bench evaluate clean
 
 demo: .venv/ready ## start the platform, analyse a take over HTTP, show the result, stop
 	$(VOCALITY) demo
@@ -20,6 +20,9 @@ test: .venv/ready-dev ## style, types, import contracts, tests on real servers
 
 bench: .venv/ready-peers ## speed and memory beside the peers: writes BENCHMARKS.md
 	$(VOCALITY) bench
+
+evaluate: .venv/ready-peers ## accuracy beside the peers, on ../shared/data: writes EVALUATION.md
+	$(VOCALITY) evaluate
 
 clean: ## stop what runs here and remove all that was made
 	if [ -x $(VOCALITY) ]; then $(VOCALITY) stop; fi
@@ -38,5 +41,5 @@ clean: ## stop what runs here and remove all that was made
 	@touch $@
 
 .venv/ready-peers: .venv/ready
-	$(PIP) --editable '.[peers]'
+	$(PIP) --editable '.[peers,train]'
 	@touch $@

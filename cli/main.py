@@ -84,6 +84,20 @@ def bench(
     verb.run(only=only, output=output)
 
 
+@app.command()
+def evaluate(
+    family: Annotated[str | None, typer.Argument(help="One family; all by default.")] = None,
+    corpora: Annotated[Path, typer.Option(help="The folder with the labelled recordings.")] = Path(
+        "../shared/data"
+    ),
+    output: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
+) -> None:
+    """Measure accuracy beside the peers; write EVALUATION.md."""
+    from cli import evaluate as verb
+
+    verb.run(family=family, corpora=corpora, output=output)
+
+
 @models.command("list")
 def models_list() -> None:
     """The weights that ship, with version, digest and licence."""

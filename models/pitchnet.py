@@ -13,12 +13,14 @@ from models.spectra import HOP
 LOWEST = 45.0  # Hz: of bin 0; we promise 46-1400 Hz
 PER_OCTAVE = 36
 BINS = 180  # up to 1412 Hz
+COARSE = 4  # bins to a column: the body works in steps of 1.3 semitones, its answer is by the bin
 SHORT, LONG = 1024, 2048  # samples: 64 ms follows speech, 128 ms resolves the harmonics of a bass
 HARMONICS = (0.5, 1, 2, 3, 4, 5, 6, 8)  # of the bin's pitch, seen through the short window
 LONG_HARMONICS = (1, 2, 3)
 FLOOR = 1e-8  # power re a full-level sine: 80 dB below the loudest moment of the take
 LOUDNESS_FRAME = 800  # samples: 50 ms
-REACH = 9  # frames each side that a frame's answer depends on, beside its window
+DILATIONS = (1, 2, 4)  # frames, of the layers after the first
+REACH = 14  # frames each side that a frame's answer depends on, beside its window
 MARGIN = LONG // 2  # samples each side of a frame's centre
 
 
@@ -50,38 +52,69 @@ class Harmonics(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.short = nn.Buffer(_kernel(SHORT, HARMONICS), persistent=False)
-        self.long = nn.Buffer(_kernel(LONG, LONG_HARMONICS), persistent=False)
-        self.offsets, self.long_offsets = _offsets(HARMONICS), _offsets(LONG_HARMONICS)
+        self.short = LogSpectrum(SHORT, HARMONICS)
+        self.long = LogSpectrum(LONG, LONG_HARMONICS)
 
-    def forward(self, samples: Tensor) -> Tensor:
-        """(windows, samples) to (windows, harmonics, frames, bins).
+    def forward(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """(windows, samples) to the stack (windows, harmonics, frames, bins) and
+        the level and spread of each spectrum, (windows, 4, frames).
 
         The first frame is centred on sample MARGIN; there is no padding here.
         """
         frames = samples.unfold(1, LONG, HOP)  # (windows, frames, LONG)
-        middle = frames[..., MARGIN - SHORT // 2 : MARGIN + SHORT // 2]
-        short, long = _log_power(middle, self.short), _log_power(frames, self.long)
-        stacked = [short[..., at : at + BINS] for at in self.offsets]
-        stacked += [long[..., at : at + BINS] for at in self.long_offsets]
-        return torch.stack(stacked, 1)
+        short, short_clues = self.short(frames[..., MARGIN - SHORT // 2 : MARGIN + SHORT // 2])
+        long, long_clues = self.long(frames)
+        return torch.cat([short, long], 1), torch.cat([short_clues, long_clues], 1)
+
+
+class LogSpectrum(nn.Module):
+    """Power by FFT, interpolated to 36 frequencies an octave: each frame with mean 0."""
+
+    def __init__(self, window: int, harmonics: Sequence[float]) -> None:
+        super().__init__()
+        self.offsets = [round(PER_OCTAVE * np.log2(h / harmonics[0])) for h in harmonics]
+        bins = np.arange(BINS + self.offsets[-1])
+        hz = LOWEST * harmonics[0] * 2 ** (bins / PER_OCTAVE)
+        self.size = max(window, LONG)  # of the FFT
+        place = np.minimum(hz * self.size / ANALYSIS_RATE, self.size / 2 - 1)
+        taper = np.hanning(window + 1)[:-1] * 4 / window  # a unit sine has power 1
+        self.taper = nn.Buffer(torch.tensor(taper).float(), persistent=False)
+        self.below = nn.Buffer(torch.tensor(np.floor(place)).long(), persistent=False)
+        self.part = nn.Buffer(torch.tensor(place % 1).float(), persistent=False)
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """(windows, frames, samples) to (windows, harmonics, frames, bins) and clues."""
+        spectrum = torch.view_as_real(torch.fft.rfft(frames * self.taper, self.size))
+        power = torch.addcmul(spectrum[..., 0].square(), spectrum[..., 1], spectrum[..., 1])
+        there, after = power[..., self.below], power[..., self.below + 1]
+        level = torch.log(torch.lerp(there, after, self.part) + FLOOR)
+        mean = level.mean(-1, keepdim=True)
+        level = level - mean
+        spread = level.square().mean(-1, keepdim=True).sqrt()
+        even = level / (spread + 1.0)
+        stack = torch.stack([even[..., at : at + BINS] for at in self.offsets], 1)
+        return stack, torch.cat([mean / 10, spread], -1).movedim(-1, 1)
 
 
 class PitchNet(nn.Module):
     """Harmonic stacking and a few small convolutions in the manner of METHODS; 36 bins an octave.
 
-    The first convolution halves the frequency axis and the last one restores it.
+    The first convolution makes one column of three bins and the last one parts them again.
     """
 
-    def __init__(self, channels: int = 24) -> None:
+    def __init__(self, channels: int = 32) -> None:
         super().__init__()
         self.harmonics = Harmonics()
-        inputs = len(HARMONICS) + len(LONG_HARMONICS)
-        self.body = nn.ModuleList([_block(inputs, channels, 9, stride=2)])
-        self.body.extend(_block(channels, channels, 5) for _ in range(3))
-        self.pitch = nn.Conv2d(channels, 2, 3, padding=1)
-        self.gather = nn.Conv1d(2 * channels + 3, 32, 5, padding=2)
-        self.voicing = nn.Conv1d(32, 1, 5, padding=2)
+        inputs, few = len(HARMONICS) + len(LONG_HARMONICS), channels // 2
+        first = nn.Conv2d(inputs, few, (3, 9), (1, COARSE), (1, 4), bias=False)
+        self.body = nn.ModuleList([_block(first)])
+        for seen, dilation in zip((few, channels, channels), DILATIONS, strict=True):
+            size, reach = (3, 3), (dilation, 1)
+            layer = nn.Conv2d(seen, channels, size, padding=reach, dilation=reach, bias=False)
+            self.body.append(_block(layer))
+        self.pitch = nn.Conv2d(channels, COARSE, (1, 3), padding=(0, 1))
+        self.gather = nn.Conv1d(2 * channels + 7, 48, 5, padding=4, dilation=2)
+        self.voicing = nn.Conv1d(48, 1, 5, padding=2)
 
     def forward(self, samples: Tensor, real: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Levelled samples to logits: pitch (windows, frames, bins), voicing (windows, frames).
@@ -89,16 +122,18 @@ class PitchNet(nn.Module):
         `real` (windows, frames) marks the frames of the take: the others are kept at zero after
         every layer, just as convolutions pad, so that padding never leaks into a result.
         """
-        return self.score(self.harmonics(samples), real)
+        return self.score(*self.harmonics(samples), real)
 
-    def score(self, stacked: Tensor, real: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The same from stacked harmonics (windows, harmonics, frames, bins)."""
+    def score(
+        self, stacked: Tensor, clues: Tensor, real: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The same from stacked harmonics (windows, harmonics, frames, bins) and their clues."""
         seen = _kept(stacked.contiguous(memory_format=torch.channels_last), real)
         for layer in self.body:
             seen = _kept(layer(seen), real)
-        pitch = self.pitch(seen)  # (windows, 2, frames, bins / 2)
+        pitch = self.pitch(seen)  # (windows, COARSE, frames, columns)
         pitch = pitch.permute(0, 2, 3, 1).flatten(2)
-        summary = _kept(self._summary(seen, pitch), real)
+        summary = _kept(torch.cat([_summary(seen, pitch), clues], 1), real)
         gathered = _kept(torch.relu(self.gather(summary)), real)
         return pitch, self.voicing(gathered)[:, 0]
 
@@ -113,12 +148,15 @@ class PitchNet(nn.Module):
             layer[0], layer[1] = fuse_conv_bn_eval(convolution, normalisation), nn.Identity()
         return self
 
-    def _summary(self, seen: Tensor, pitch: Tensor) -> Tensor:
-        """What tells a voice from a noise, (windows, channels, frames)."""
-        log_p = torch.log_softmax(pitch.float(), -1)
-        entropy = -(log_p.exp() * log_p).sum(-1)
-        clues = torch.stack([pitch.amax(-1) / 10, pitch.mean(-1) / 10, entropy], 1)
-        return torch.cat([seen.amax(3), seen.mean(3), clues], 1)
+
+def _summary(seen: Tensor, pitch: Tensor) -> Tensor:
+    """What tells a voice from a noise, (windows, channels, frames)."""
+    log_p = torch.log_softmax(pitch.float(), -1)
+    p = log_p.exp()
+    clues = torch.stack([pitch.amax(-1) / 10, pitch.mean(-1) / 10, -(p * log_p).sum(-1)], -1)
+    columns = p.unflatten(-1, (-1, COARSE)).sum(-1).to(seen.dtype)[..., None, :]
+    there = (columns @ seen.permute(0, 2, 3, 1))[..., 0, :]  # as seen where the pitch may be
+    return torch.cat([there.movedim(-1, 1), seen.mean(3), clues.movedim(-1, 1)], 1)
 
 
 def _kept(seen: Tensor, real: Tensor | None) -> Tensor:
@@ -129,29 +167,8 @@ def _kept(seen: Tensor, real: Tensor | None) -> Tensor:
     return seen.mul_(real.to(seen.dtype).view(shape))
 
 
-def _block(inputs: int, outputs: int, width: int, stride: int = 1) -> nn.Sequential:
-    """Three frames by `width` bins."""
-    convolution = nn.Conv2d(inputs, outputs, (3, width), (1, stride), (1, width // 2), bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
-
-
-def _offsets(harmonics: Sequence[float]) -> list[int]:
-    return [round(PER_OCTAVE * np.log2(h / harmonics[0])) for h in harmonics]
-
-
-def _kernel(window: int, harmonics: Sequence[float]) -> Tensor:
-    """(window, 2 x frequencies): Hann-windowed cosines and sines; a unit sine has power 1."""
-    count = BINS + _offsets(harmonics)[-1]
-    hz = LOWEST * harmonics[0] * 2 ** (np.arange(count) / PER_OCTAVE)
-    t = (np.arange(window) - window / 2) / ANALYSIS_RATE
-    angles = 2 * np.pi * t[:, None] * hz
-    taper = np.hanning(window + 1)[:-1, None] * (hz < 0.49 * ANALYSIS_RATE) * 4 / window
-    return torch.tensor(np.hstack([taper * np.cos(angles), taper * np.sin(angles)])).float()
-
-
-def _log_power(frames: Tensor, kernel: Tensor) -> Tensor:
-    """(windows, frames, frequencies), each frame with mean 0 and about unit spread."""
-    real, imaginary = (frames @ kernel).chunk(2, -1)
-    level = torch.log(real.square() + imaginary.square() + FLOOR)
-    spread, mean = torch.std_mean(level, -1, keepdim=True)
-    return (level - mean) / (spread + 1.0)
+def _block(convolution: nn.Conv2d) -> nn.Sequential:
+    """The convolution, normalised and rectified."""
+    return nn.Sequential(
+        convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU(inplace=True)
+    )

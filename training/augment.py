@@ -1,12 +1,14 @@
-"""What a room and a microphone do to a voice: noise, babble, reverberation, EQ, clipping, level."""
+"""What rooms, microphones and codecs do to a voice; nothing here delays it."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
-from scipy.signal import fftconvolve
+from scipy.signal import correlate, fftconvolve
 
 from models.audio import ANALYSIS_RATE
 
@@ -22,6 +24,7 @@ class Conditions:
     room: float = 0.25
     equaliser: float = 0.4
     clipping: float = 0.05
+    codec: float = 0.0
     snr_db: Range = (-6.0, 30.0)
     decay_s: Range = (0.1, 0.8)  # T60
     peak_db: Range = (-30.0, 0.0)
@@ -44,7 +47,65 @@ def degrade(
         sound = mixed(sound, any_noise(len(sound), rng, voices), rng.uniform(*chosen.snr_db))
     if rng.random() < chosen.clipping:
         sound = clipped(sound, rng.uniform(0.003, 0.05))
+    if rng.random() < chosen.codec:
+        sound = coded(sound, CODECS[int(rng.integers(len(CODECS)))])
     return at_peak(sound, rng.uniform(*chosen.peak_db))
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """A way to send sound: names of FFmpeg, sampling rate in Hz, bits a second."""
+
+    container: str
+    name: str
+    rate: int
+    bits: int
+
+
+CODECS = (
+    Codec("ogg", "libopus", 48_000, 12_000),
+    Codec("ogg", "libopus", 48_000, 32_000),
+    Codec("mp3", "libmp3lame", 16_000, 24_000),
+    Codec("mp3", "libmp3lame", 16_000, 48_000),
+    Codec("wav", "pcm_mulaw", 8_000, 64_000),  # the telephone
+)
+
+
+def coded(sound: Floats, codec: Codec) -> Floats:
+    """Sent through a codec and back, the codec's delay taken out."""
+    peak = np.abs(sound).max(initial=1e-9)
+    back = _decoded(_encoded(np.asarray(sound / peak, np.float32), codec))
+    late = _lag(sound, back)
+    back = back[late:] if late >= 0 else np.pad(back, (-late, 0))
+    return np.asarray(peak * np.pad(back, (0, max(0, len(sound) - len(back))))[: len(sound)])
+
+
+def _encoded(sound: NDArray[np.float32], codec: Codec) -> io.BytesIO:
+    file = io.BytesIO()
+    with av.open(file, "w", format=codec.container) as opened:
+        stream = opened.add_stream(codec.name, rate=codec.rate)
+        assert isinstance(stream, av.AudioStream)
+        stream.layout, stream.bit_rate = "mono", codec.bits
+        frame = av.AudioFrame.from_ndarray(sound[None], format="flt", layout="mono")
+        frame.sample_rate = ANALYSIS_RATE
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            opened.mux(packet)
+    file.seek(0)
+    return file
+
+
+def _decoded(file: io.BytesIO) -> Floats:
+    turned = av.AudioResampler("flt", "mono", ANALYSIS_RATE)
+    with av.open(file) as opened:
+        frames = [part for frame in opened.decode(audio=0) for part in turned.resample(frame)]
+        frames += turned.resample(None)
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames]).astype(np.float64)
+
+
+def _lag(sound: Floats, back: Floats) -> int:
+    """By how many samples `back` is late."""
+    likeness = correlate(back, sound, "full", "fft")
+    return int(np.argmax(likeness)) - (len(sound) - 1)
 
 
 def any_noise(length: int, rng: np.random.Generator, voices: Sequence[Floats] = ()) -> Floats:

@@ -1,6 +1,6 @@
 """Real speech made to follow an F0 contour we choose, so that its truth is exact (WORLD)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyworld
@@ -25,6 +25,7 @@ class Speech:
     octaves: Floats  # (frames,)
     envelope: Floats  # (frames, bins)
     aperiodicity: Floats  # (frames, bins)
+    doubtful: Mask  # (frames,): one estimate of F0 hears a voice here and the other does not
 
     @property
     def voiced(self) -> Mask:
@@ -33,13 +34,20 @@ class Speech:
     def stretched(self, factor: float) -> "Speech":
         """Said more slowly by `factor`."""
         index = np.arange(0, len(self.octaves) - 1, 1 / factor).astype(int)
-        return Speech(self.octaves[index], self.envelope[index], self.aperiodicity[index])
+        return Speech(
+            self.octaves[index],
+            self.envelope[index],
+            self.aperiodicity[index],
+            self.doubtful[index],
+        )
 
     def warped(self, factor: float) -> "Speech":
         """Formants moved by `factor`: a smaller or larger speaker."""
         bins = self.envelope.shape[1]
         index = np.clip(np.arange(bins) / factor, 0, bins - 1).astype(int)
-        return Speech(self.octaves, self.envelope[:, index], self.aperiodicity[:, index])
+        return replace(
+            self, envelope=self.envelope[:, index], aperiodicity=self.aperiodicity[:, index]
+        )
 
 
 def analyse(samples: NDArray[np.floating]) -> Speech:
@@ -50,8 +58,10 @@ def analyse(samples: NDArray[np.floating]) -> Speech:
     f0 = pyworld.stonemask(sound, rough, times, ANALYSIS_RATE)
     envelope = pyworld.cheaptrick(sound, f0, times, ANALYSIS_RATE, f0_floor=LOWEST)
     aperiodicity = pyworld.d4c(sound, f0, times, ANALYSIS_RATE, threshold=0.0)
-    trusted = (f0 > 0) & _loud(sound, times) & _periodic(sound, f0, times)
-    return Speech(_smooth(f0, trusted), envelope, aperiodicity)
+    trusted = (f0 > 0) & _loud(sound, times, 35.0) & _periodic(sound, f0, times)
+    octaves = _smooth(f0, trusted)
+    doubtful = (octaves == 0) & (f0 > 0) & _loud(sound, times, 50.0)
+    return Speech(octaves, envelope, aperiodicity, doubtful)
 
 
 def synthesise(speech: Speech, f0_hz: Floats) -> Floats:
@@ -64,7 +74,7 @@ def synthesise(speech: Speech, f0_hz: Floats) -> Floats:
     return np.asarray(0.7 * sound / (np.abs(sound).max() + 1e-9))
 
 
-def _loud(sound: Floats, times: Floats, range_db: float = 35.0) -> Mask:
+def _loud(sound: Floats, times: Floats, range_db: float) -> Mask:
     window = np.full(320, 1 / 320)
     power = np.convolve(sound**2, window, "same")
     at = np.minimum((times * ANALYSIS_RATE).astype(int), len(sound) - 1)

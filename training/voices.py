@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Sound at 16 kHz and its F0 at every 10 ms, 0 where unvoiced."""
+    """Sound at 16 kHz and its F0 at every 10 ms: 0 where unvoiced, NaN where nobody knows."""
 
     samples: NDArray[np.float32]
     f0_hz: NDArray[np.float32]
@@ -44,6 +44,13 @@ def sung(speech: resynthesis.Speech, rng: np.random.Generator) -> Known:
     rate = 1000 / resynthesis.PERIOD
     f0 = melodies.melody(len(slow.octaves), rate, rng, 60.0, HIGHEST)
     return _known(slow, np.where(slow.voiced, f0, 0.0))
+
+
+def natural(sound: NDArray[np.float32], speech: resynthesis.Speech) -> Known:
+    """The clip as it was, known where two estimates agree."""
+    f0 = np.where(speech.voiced, 2**speech.octaves, np.where(speech.doubtful, np.nan, 0.0))
+    samples = 0.7 * sound / (np.abs(sound).max() + 1e-9)
+    return Known(samples, f0[::2].astype(np.float32))
 
 
 def synthetic(rng: np.random.Generator, seconds: float = 4.0) -> Known:
@@ -79,19 +86,36 @@ def tone(rng: np.random.Generator, seconds: float = 4.0) -> Known:
     return Known(samples.astype(np.float32), (f0 * gate)[::10].astype(np.float32))
 
 
-def from_clip(clip: Clip, seed: int, plainly: bool = False) -> list[Known]:
-    """Resyntheses of one clip: spoken twice and sung, or (`plainly`) spoken once as in METHODS."""
-    rng = np.random.default_rng([seed, *clip.path.name.encode()])
-    speech = resynthesis.analyse(clip.audio().samples[: LONGEST * ANALYSIS_RATE])
-    if plainly:
-        return [spoken(speech, rng, 0.7)]
+def from_clip(clip: Clip, seed: int) -> list[Known]:
+    """One clip as it was, spoken at two other pitches, and sung."""
+    rng, sound, speech = _taken_apart(clip, seed)
     shaped = [speech.warped(rng.uniform(0.85, 1.2)) for _ in range(2)]
-    return [spoken(speech, rng), spoken(shaped[0], rng), sung(shaped[1], rng)]
+    known = [spoken(speech, rng), spoken(shaped[0], rng), sung(shaped[1], rng)]
+    return [natural(sound, speech), *known]
 
 
-def of_clips(clips: Sequence[Clip], folder: Path, seed: int, plainly: bool = False) -> list[Known]:
-    """Resyntheses of all clips, made by two processes and kept in `folder` for the next time."""
-    return _kept(partial(from_clip, seed=seed, plainly=plainly), clips, folder)
+def plainly(clip: Clip, seed: int) -> list[Known]:
+    """One clip spoken once, as in METHODS."""
+    rng, _, speech = _taken_apart(clip, seed)
+    return [spoken(speech, rng, 0.7)]
+
+
+def _taken_apart(
+    clip: Clip, seed: int
+) -> tuple[np.random.Generator, NDArray[np.float32], resynthesis.Speech]:
+    rng = np.random.default_rng([seed, *clip.path.name.encode()])
+    sound = clip.audio().samples[: LONGEST * ANALYSIS_RATE]
+    return rng, sound, resynthesis.analyse(sound)
+
+
+def of_clips(
+    clips: Sequence[Clip],
+    folder: Path,
+    seed: int,
+    made: Callable[[Clip, int], list[Known]] = from_clip,
+) -> list[Known]:
+    """What is made of all clips, by two processes, and kept in `folder` for the next time."""
+    return _kept(partial(made, seed=seed), clips, folder)
 
 
 def imagined(count: int, folder: Path, seed: int) -> list[Known]:

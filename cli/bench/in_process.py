@@ -6,11 +6,11 @@ from collections.abc import Callable
 import torch
 
 from cli.bench import takes
-from cli.bench.report import Section
 from models import engines, graph
 from models.audio import Audio
 from models.engine import Engine
 from models.results import Family
+from training.evaluation.report import Section
 
 TAKES = 24
 FAMILIES: tuple[Family, ...] = tuple(f for f in graph.FAMILIES if f != "transcript")

@@ -5,11 +5,11 @@ import time
 import torch
 
 from cli.bench import takes
-from cli.bench.report import Section
 from models import engines, graph
 from models.audio import Audio
 from models.engine import Engine, Task
 from models.results import Family, FamilyResult
+from training.evaluation.report import Section
 
 SIZES = (1, 4, 16, 64, 256)
 FAMILIES: tuple[Family, ...] = tuple(f for f in graph.FAMILIES if f != "transcript")

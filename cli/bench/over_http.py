@@ -16,8 +16,8 @@ import psutil
 
 from app import embedded
 from cli.bench import takes
-from cli.bench.report import Section
 from cli.served import Platform, serving
+from training.evaluation.report import Section
 
 FAMILIES = "activity,pitch,timbre,emotion,clarity,prosody,fluency"
 TAKES = 16

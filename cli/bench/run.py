@@ -6,8 +6,13 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from cli.bench.report import Section, write
+from training.evaluation.report import Section, write
 
+PACKAGES = ("torch", "ray", "fastapi", "nnAudio", "openai-whisper", "av")
+TITLE = """# Benchmarks
+
+Written by `make bench` (`vocality bench`), never by hand. Peers are measured beside us, on the same
+machine, in the same run; read figures as ratios."""
 PARTS = ("graph", "http", "transcript", "gpu")
 console = Console()
 
@@ -26,7 +31,7 @@ def run(only: str | None, output: Path | None) -> None:
         console.print(section.markdown(), markup=False, highlight=False)
     where = output or (Path("BENCHMARKS.md") if not only else None)
     if where:
-        write(where, sections)
+        write(where, TITLE, sections, PACKAGES)
         console.print(f"written: {where}")
 
 

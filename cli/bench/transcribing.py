@@ -13,11 +13,11 @@ import whisper
 from whisper.model import ModelDimensions, Whisper
 
 from cli.bench import takes
-from cli.bench.report import Section
 from models.audio import ANALYSIS_RATE, Audio
 from models.engine import Options, Task
 from models.results import Transcript
 from models.transcript import TranscriptEngine
+from training.evaluation.report import Section
 
 TAKES = 8
 SECONDS = 30

@@ -21,12 +21,13 @@ from training.loop import Plan, Run, Trained, fit
 from training.melody_metrics import Accuracy, accuracy
 from training.voices import Known
 
-CORPORA = ("librispeech_subset", "small_asr")
-SHARES = {"speech": 0.75, "imagined": 0.25}  # of a batch
-CLIPS = 127  # of as many speakers: each is resynthesised three times at other pitches
-BATCH, SECONDS = 10, 1
+CORPORA = ("librispeech_subset", "small_asr", "picovoice_intent")
+ORDERS = 120  # clips of picovoice_intent: enough of its microphones, and no more of its sentences
+SHARES = {"speech": 0.8, "imagined": 0.2}  # of a batch
+BATCH, SECONDS = 10, 2
 BLUR = 0.9  # bins: standard deviation of the soft label, 30 cents
-CHANNELS = 24
+CHANNELS = 32
+UNDER_WAY = augment.Conditions(noise=0.7, room=0.2, codec=0.08)
 JUDGED_AT = {"clean": None, "20db": 20.0, "10db": 10.0, "0db": 0.0}
 
 
@@ -50,18 +51,27 @@ def train(run: Run) -> Trained:
 
 def material(run: Run) -> dict[str, list[Known]]:
     """All clips, by kind; made once and kept in `run.work`."""
-    clips = data.by_speaker(data.corpora(run.corpora, CORPORA)).train
-    shippable = [clip for clip in clips if clip.shippable]
+    clips = split(run.corpora).train
     return {
-        "speech": voices.of_clips(shippable[:CLIPS], run.work / "speech", run.seed),
-        "imagined": voices.imagined(120, run.work / "imagined", run.seed),
+        "speech": voices.of_clips(clips, run.work / "speech", run.seed),
+        "imagined": voices.imagined(200, run.work / "imagined", run.seed),
     }
+
+
+def split(corpora: File) -> data.Split:
+    """Speakers to learn from and speakers to tune by: none of them is in `held_out`."""
+    clips = data.by_speaker(data.corpora(corpora, CORPORA)).train
+    within = data.by_speaker([clip for clip in clips if clip.shippable])
+    orders = [clip for clip in within.train if clip.corpus == "picovoice_intent"]
+    return data.Split(
+        [clip for clip in within.train if clip not in orders[ORDERS:]], within.held_out
+    )
 
 
 def held_out(corpora: File, work: File) -> list[Known]:
     """Clips of the speakers nobody trained on, spoken as in METHODS."""
     clips = data.by_speaker(data.corpora(corpora, CORPORA)).held_out
-    return voices.of_clips(clips, work / "held_out", seed=1, plainly=True)
+    return voices.of_clips(clips, work / "held_out", 1, voices.plainly)
 
 
 def draw(pools: dict[str, list[Known]], rng: np.random.Generator) -> Iterator[Batch]:
@@ -71,7 +81,7 @@ def draw(pools: dict[str, list[Known]], rng: np.random.Generator) -> Iterator[Ba
     while True:
         chosen = [pools[str(rng.choice(kinds, p=shares))] for _ in range(BATCH)]
         crops = [_crop(pool[int(rng.integers(len(pool)))], rng) for pool in chosen]
-        samples = [augment.degrade(crop.samples, rng, voices=talkers) for crop in crops]
+        samples = [augment.degrade(crop.samples, rng, UNDER_WAY, talkers) for crop in crops]
         yield Batch(np.stack(samples), np.stack([crop.f0_hz for crop in crops]))
 
 
@@ -80,13 +90,15 @@ def loss(network: PitchNet, batch: Batch) -> Tensor:
     samples = torch.from_numpy(batch.samples)
     lengths = torch.full((len(samples),), samples.shape[1])
     level, _ = levelled(samples, lengths)
-    stacked = network.harmonics(nn.functional.pad(level, (MARGIN, MARGIN)))
+    with torch.no_grad():
+        stacked, clues = network.harmonics(nn.functional.pad(level, (MARGIN, MARGIN)))
     with torch.autocast("cpu", torch.bfloat16):  # the spectra need all their digits
-        pitch, voicing = network.score(stacked)
-    f0 = torch.from_numpy(batch.f0_hz)
+        pitch, voicing = network.score(stacked, clues)
+    truth = torch.from_numpy(batch.f0_hz)
+    f0, certain = truth.nan_to_num(0.0), (~truth.isnan()).float()
     voiced = (f0 > 0).float()
     surprise = -(_soft_labels(f0) * torch.log_softmax(pitch.float(), -1)).sum(-1)
-    heard = nn.functional.binary_cross_entropy_with_logits(voicing.float(), voiced)
+    heard = nn.functional.binary_cross_entropy_with_logits(voicing.float(), voiced, certain)
     return (surprise * voiced).sum() / voiced.sum().clamp_min(1) + heard
 
 
