@@ -59,15 +59,17 @@ def save(
     *,
     licence: str,
     metadata: Mapping[str, str],
+    card: str,
     folder: Path = FOLDER,
 ) -> Version:
-    """Write weights and their manifest entry. The model card beside them is written by hand."""
+    """Write weights, their manifest entry and the model card (Mitchell et al. 2019) beside them."""
     content = save_tensors(
         {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
         {**metadata, "licence": licence},
     )
     digest = hashlib.sha256(content).hexdigest()
     (folder / f"{name}-{version}.safetensors").write_bytes(content)
+    (folder / f"{name}-{version}.md").write_text(f"# {name}-{version}\n\n{card.strip()}\n")
     manifest = _manifest(folder)
     manifest.setdefault(name, {})[version] = {"sha256": digest, "licence": licence}
     text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,7 +36,8 @@ class Trained:
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str]
     licence: str
-    figures: Mapping[str, float] = field(default_factory=dict)  # on held-out speakers
+    figures: Mapping[str, float]  # on held-out speakers
+    card: str = ""  # markdown: what it is, data, licence, recipe, figures, limits
 
 
 @dataclass(frozen=True, slots=True)

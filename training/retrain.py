@@ -3,6 +3,8 @@
 import argparse
 import importlib
 import logging
+import platform
+from datetime import date
 from pathlib import Path
 
 import torch
@@ -26,7 +28,20 @@ def retrain(name: str, version: str, run: Run, folder: Path = weights.FOLDER) ->
         trained.tensors,
         licence=trained.licence,
         metadata=trained.metadata,
+        card=f"{trained.card.strip()}\n\n{_how(name, run)}",
         folder=folder,
+    )
+
+
+def _how(recipe: str, run: Run) -> str:
+    """The end of every card: the command and what it ran on."""
+    command = f"python -m training.retrain {recipe} --minutes {run.minutes:g} --seed {run.seed}"
+    threads = f"{torch.get_num_threads()} thread of a {platform.machine()}"
+    return (
+        "## Retraining\n\n"
+        f"Written by `{command}` with `pip install .[train]` on {date.today()}, {threads}, "
+        f"torch {torch.__version__}. With the same seed the figures come out the same within "
+        "noise, for the number of steps is what fits in the minutes."
     )
 
 

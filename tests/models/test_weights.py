@@ -13,7 +13,9 @@ from tests.signals import tone
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     tensors = {"layer.weight": torch.arange(6.0).reshape(2, 3)}
-    weights.save("toy", "1", tensors, licence="MIT", metadata={"bins": "3"}, folder=tmp_path)
+    weights.save(
+        "toy", "1", tensors, licence="MIT", metadata={"bins": "3"}, card="Toy.", folder=tmp_path
+    )
     return tmp_path
 
 
