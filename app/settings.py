@@ -4,12 +4,26 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from models.results import Family
 
 MiB = 1024 * 1024
 Bytes = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
+
+
+def _listed(value: object) -> object:
+    """`emotion, transcript` as well as a list."""
+    return (
+        [name.strip() for name in value.split(",") if name.strip()]
+        if isinstance(value, str)
+        else value
+    )
+
+
+Families = Annotated[frozenset[Family], NoDecode, BeforeValidator(_listed)]
 
 
 class Settings(BaseSettings):
@@ -46,6 +60,10 @@ class Settings(BaseSettings):
     transcript_model: str | None = Field(
         default=None,
         description="Whisper checkpoint: a name, a path or a URI. None: no transcript.",
+    )
+    disabled_families: Families = Field(
+        default=frozenset(),
+        description="Comma list of families that are turned off: their weights are never loaded.",
     )
 
 

@@ -77,7 +77,9 @@ def _local(
 
     torch.set_num_threads(1)
     ready = engines.load_all(
-        graph.closure(families), transcript=model or settings().transcript_model
+        graph.closure(families),
+        transcript=model or settings().transcript_model,
+        off=settings().disabled_families,
     )
     for part in _parts((path, _decoded(path)) for path in files):
         audios = [take for _, take in part if isinstance(take, Audio)]

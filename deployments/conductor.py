@@ -19,14 +19,14 @@ from deployments.versions import Route, VersionTable
 from models import graph
 from models.audio import Audio
 from models.decode import DecodeLimits, Decoder
+from models.engine import OFF
 from models.graph import Answer
 from models.results import Analysis, Family, Reason, absent
 
-NO_MODEL = {
-    "transcript": "No whisper checkpoint is set up: `vocality models fetch base`, then set "
+NO_CHECKPOINT = (
+    "No whisper checkpoint is set up: `vocality models fetch base`, then set "
     "VOCALITY_TRANSCRIPT_MODEL=base."
-}
-
+)
 
 OnStep = Callable[[Family], None]
 
@@ -60,6 +60,7 @@ class Conductor:
     def __init__(self, routes: Mapping[Family, Route]) -> None:
         self.table = VersionTable(routes, lambda a: serve.get_deployment_handle("AnalyzerHost", a))
         found = settings()
+        self._off = found.disabled_families
         self._storage = open_store(found)
         self._decoder = Decoder(DecodeLimits(max_seconds=found.max_seconds))
 
@@ -78,13 +79,19 @@ class Conductor:
         return analysis.model_copy(update={"timing": timing})
 
     async def missing(self) -> dict[Family, str]:
-        """Families that cannot answer, and why. Whisper's host is let sleep."""
-        found = {f: NO_MODEL.get(f, "") for f in graph.FAMILIES if f not in self.table}
+        """Families that should answer and cannot, and why. Whisper's host is let sleep."""
+        unserved = {f for f in graph.FAMILIES if f not in self.table} - self._off
+        found = {family: self._why_not(family) for family in unserved}
         served = {f for f in graph.FAMILIES if f in self.table and f != "transcript"}
         hosts = {self.table.application_of(f, self.table.choose(f, "")) for f in served}
         for reported in await asyncio.gather(*(self._missing_at(host) for host in sorted(hosts))):
             found |= reported
         return found
+
+    def _why_not(self, family: Family) -> str:
+        if family in self._off:
+            return OFF
+        return NO_CHECKPOINT if family == "transcript" else ""
 
     async def _missing_at(self, host: str) -> dict[Family, str]:
         reported: dict[Family, str] = await answer(self.table.handle_of(host).missing.remote())
@@ -126,7 +133,7 @@ class Conductor:
             if family in self.table
         }
         done = {
-            family: Answer(absent(family, Reason.model_unavailable, NO_MODEL.get(family, "")), 0.0)
+            family: Answer(absent(family, Reason.model_unavailable, self._why_not(family)), 0.0)
             for family in wanted
             if family not in hosts
         }

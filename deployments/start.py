@@ -5,6 +5,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from inspect import signature
@@ -17,7 +18,6 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve
 
 from app.settings import Settings
-from deployments.host import CONFIGURED
 
 PROFILES = Path(__file__).parent
 LONGEST_SOCKET_FOLDER = 40  # characters: Ray's sockets below it must fit in 107
@@ -66,10 +66,15 @@ def read(name: str) -> Profile:
 
 
 def applications(profile: Profile, settings: Settings) -> list[Application]:
-    """The profile's applications; without a whisper checkpoint its host and route are left out."""
-    if settings.transcript_model:
-        return list(profile.applications)
-    return [_without_transcript(a) for a in profile.applications if not _is_transcript(a)]
+    """The profile's applications without the families that are turned off.
+
+    Without a whisper checkpoint the transcript is one of them.
+    """
+    off = set(settings.disabled_families)
+    if not settings.transcript_model:
+        off.add("transcript")
+    parts = (_without(off, application) for application in profile.applications)
+    return [part for part in parts if part is not None]
 
 
 def connect(settings: Settings, environment: Mapping[str, str]) -> None:
@@ -112,15 +117,15 @@ def stop(name: str, settings: Settings) -> None:
         ray.shutdown()
 
 
-def _is_transcript(application: Application) -> bool:
-    return application.args.get("versions") == {"transcript": CONFIGURED}
-
-
-def _without_transcript(application: Application) -> Application:
-    routes = dict(application.args.get("routes", {}))
-    if routes.pop("transcript", None) is None:
-        return application
-    return application.model_copy(update={"args": {**application.args, "routes": routes}})
+def _without(off: AbstractSet[str], application: Application) -> Application | None:
+    """The application less these families; None where it served no other."""
+    args = dict(application.args)
+    for key in ("versions", "routes"):
+        if key in args:
+            args[key] = {family: what for family, what in args[key].items() if family not in off}
+    if args.get("versions") == {}:
+        return None
+    return application.model_copy(update={"args": args})
 
 
 def _join(address: str, environment: Mapping[str, str]) -> None:

@@ -44,6 +44,9 @@ class Engine(Protocol):
         ...
 
 
+OFF = "Turned off on this platform (VOCALITY_DISABLED_FAMILIES)."
+
+
 class Unavailable:
     """Stands where an engine's weights are missing: says so for every take."""
 

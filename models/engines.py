@@ -1,13 +1,14 @@
 """Family and version to a ready engine."""
 
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from importlib import import_module
 from pathlib import Path
 
 import torch
 
 from models import graph, weights
-from models.engine import Engine, Task, Unavailable
+from models.engine import OFF, Engine, Task, Unavailable
 from models.results import Family, FamilyResult
 
 # Where each family's engine class lives; imported only when asked for, so that a host pays
@@ -40,13 +41,23 @@ def load_or_unavailable(family: Family, version: str = "1", device: str = "cpu")
 
 
 def load_all(
-    families: Iterable[Family], *, transcript: str | Path | None = None, device: str | None = None
+    families: Iterable[Family],
+    *,
+    transcript: str | Path | None = None,
+    device: str | None = None,
+    off: AbstractSet[Family] = frozenset(),
 ) -> dict[Family, Engine]:
-    """The shipped engines of the families, and whisper's from the checkpoint that is named."""
+    """The shipped engines of the families, and whisper's from the checkpoint that is named.
+
+    Those that are turned `off` only say so.
+    """
     where = device or best_device()
     versions = {"transcript": str(transcript or NO_CHECKPOINT)}
     return {
-        family: load_or_unavailable(family, versions.get(family, "1"), where) for family in families
+        family: Unavailable(family, "", OFF)
+        if family in off
+        else load_or_unavailable(family, versions.get(family, "1"), where)
+        for family in families
     }
 
 

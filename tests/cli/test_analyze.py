@@ -37,6 +37,16 @@ def median_hz(analysis: dict[str, Any]) -> float:
     return voiced[20]
 
 
+def test_a_family_that_is_turned_off_says_so(
+    takes: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOCALITY_DISABLED_FAMILIES", "emotion")
+    [analysis] = lines(run("--json", takes[0], "--families", "emotion"))
+
+    assert analysis["emotion"]["absent"]["reason"] == "model_unavailable"
+    assert "VOCALITY_DISABLED_FAMILIES" in analysis["emotion"]["absent"]["detail"]
+
+
 def test_analyses_come_in_the_order_of_the_files(takes: list[Path]) -> None:
     done = run(*takes, "--families", "pitch", "--json")
 

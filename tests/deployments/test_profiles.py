@@ -76,6 +76,23 @@ def test_without_a_checkpoint_whisper_has_neither_host_nor_route() -> None:
     assert [a.name for a in with_it] == ["analyzers", "transcript", "platform"]
 
 
+@pytest.mark.parametrize("name", PROFILE_NAMES)
+def test_a_family_that_is_turned_off_is_neither_loaded_nor_routed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOCALITY_DISABLED_FAMILIES", "emotion, transcript")
+    served = start.applications(read(name), Settings(transcript_model="tiny"))
+
+    versions = [f for a in served if a.name != "platform" for f in a.args["versions"]]
+    assert sorted(versions) == sorted(set(FAMILIES_SERVED) - {"emotion"})
+    assert not {"emotion", "transcript"} & served[-1].args["routes"].keys()
+
+
+def test_a_family_that_nobody_knows_cannot_be_turned_off() -> None:
+    with pytest.raises(ValidationError, match="disabled_families"):
+        Settings(disabled_families=frozenset({"emotoin"}))  # type: ignore[arg-type]
+
+
 def test_an_unknown_key_is_an_error_where_ray_would_ignore_it() -> None:
     stored = yaml.safe_load((PROFILES / "serve.laptop.yaml").read_text())
     stored["applications"][0]["max_surge_pct"] = 100
