@@ -113,157 +113,155 @@ _RULES = (
     Rule(
         "pitch.notes_off_cents",
         "high",
-        "Your held notes are {value} cents from the pitch on average; {target} is clean.",
-        "Sing the phrase slowly against a drone or piano; slide into each of these notes until "
-        "the beating stops, then sing them again without help.",
+        "Your held notes are {value} cents from the pitch on average; {target} is a good aim.",
+        "Sing the phrase slowly against a drone; slide into each note until the beating stops.",
         _worst_notes,
     ),
     Rule(
         "pitch.notes_unsteady_cents",
         "high",
-        "Pitch wanders by {value} cents inside your held notes; {target} sounds steady.",
-        "Hold one easy vowel for 6 seconds on an even breath, watching the pitch line; keep it "
-        "straight before you make it longer.",
+        "Pitch moves by {value} cents inside your held notes; {target} is a good aim.",
+        "Hold one easy vowel for 6 seconds on an even breath, and watch the pitch line.",
         _unsteadiest_notes,
     ),
     Rule(
         "pitch.vibrato_regularity",
         "low",
-        "Your vibrato comes and goes{where}.",
+        "Your vibrato's regularity is {value} of 100{where}; {target} is a good aim.",
         "Swing evenly between two neighbouring notes, four to a beat at 84, then let the swing "
         "shrink until it runs by itself.",
+        scale=100,
     ),
     Rule(
         "timbre.cpps_db",
         "low",
-        "The tone is weak against the breath: cepstral peak prominence is {value} dB; clear "
-        "voices reach {target} dB.",
+        "The tone stands {value} dB over breath and noise (cepstral peak prominence); {target} dB "
+        "is a good aim.",
         "Start phrases with a gentle 'mm' at a comfortable pitch and carry that buzz into the "
-        "vowels. If hoarseness lasts for weeks, see a laryngologist.",
+        "vowels.",
     ),
     Rule(
         "timbre.hnr_db",
         "low",
-        "Noise in the voice is high: harmonics are {value} dB over it; {target} dB is usual.",
-        "Use less air on vowel starts: hum through a straw for a minute, then repeat the phrase.",
+        "Your voice's harmonics stand {value} dB over its noise; {target} dB is a good aim.",
+        "Hum through a straw for a minute, then repeat the phrase with as little air.",
     ),
     Rule(
         "timbre.jitter_local",
         "high",
-        "Your voice's periods vary by {value} %; {target} % and less is usual.",
-        "Support to the end of the phrase: breathe earlier, and finish before the air runs out "
-        "and the voice creaks.",
+        "The periods of your voice vary by {value} % (jitter); {target} % is a good aim.",
+        "Breathe a little earlier, so that each phrase ends before the air runs out.",
     ),
     Rule(
         "timbre.shimmer_local",
         "high",
-        "Loudness from period to period varies by {value} %; {target} % and less is usual.",
+        "Loudness varies by {value} % from period to period (shimmer); {target} % is a good aim.",
         "Hold soft vowels on an even breath for 5 seconds, several times, before you record.",
     ),
     Rule(
         "timbre.singers_formant_db",
         "low",
-        "There is little ring: 2.4-3.2 kHz lies {value} dB from the energy below; trained "
-        "unamplified voices come near {target} dB.",
-        "If ring is what you want: sing 'nyeah' bright and narrow on five-note scales, then open "
+        "Ring: 2.4-3.2 kHz lies {value} dB from the energy below; unamplified classical voices "
+        "come nearer to {target} dB.",
+        "If ring is what you want, sing 'nyeah' bright and narrow on five-note scales, then open "
         "the vowel and keep the brightness.",
     ),
     Rule(
         "prosody.expressiveness",
         "low",
-        "Your delivery is even: expressiveness is {value} of 100.",
-        "Mark one word a sentence that matters most; lift its pitch clearly and slow down on it, "
-        "and let the sentence fall after it.",
+        "Your delivery is even: expressiveness is {value} of 100; the middle of ordinary takes is "
+        "{target}.",
+        "Choose the one word a sentence that matters most, and lift its pitch clearly.",
         scale=100,
     ),
     Rule(
         "fluency.articulation_rate_sps",
         "high",
-        "You articulate {value} syllables a second; listeners follow easily up to {target}.",
-        "Read the same text taking a full breath at every stop, and stretch the stressed vowels.",
+        "You articulate {value} syllables a second; nine of ten speakers stay under {target}.",
+        "Read the same text and take a full breath at every stop.",
     ),
     Rule(
         "fluency.articulation_rate_sps",
         "low",
-        "You articulate {value} syllables a second; {target} and more sounds natural.",
+        "You articulate {value} syllables a second; nine of ten speakers say more than {target}.",
         "Group words into phrases of one breath and say each phrase as if it were one word.",
     ),
     Rule(
         "fluency.words_per_minute",
         "high",
-        "You say {value} words a minute; up to {target} is easy to follow.",
+        "You say {value} words a minute; up to {target} is a good aim.",
         "Pause for one breath at every full stop.",
     ),
     Rule(
         "fluency.words_per_minute",
         "low",
-        "You say {value} words a minute; {target} and more holds attention.",
+        "You say {value} words a minute; from {target} on is a good aim.",
         "Look one phrase ahead while you speak, and say it in one go.",
     ),
     Rule(
         "fluency.phonation_ratio",
         "low",
-        "You speak for {value} % of the time; {target} % is usual.",
+        "You speak for {value} % of the time; the middle of ordinary takes is {target} %.",
         "Plan a whole sentence in silence, then say it through to the end before you stop.",
         scale=100,
     ),
     Rule(
         "fluency.pauses_per_minute",
         "high",
-        "You pause {value} times a minute; about {target} is usual.",
+        "You pause {value} times a minute; the middle of ordinary takes is {target}.",
         "Keep the pauses at commas and full stops, and join the words in between.",
         _longest_pauses,
     ),
     Rule(
         "fluency.mean_length_of_run",
         "low",
-        "You say {value} syllables between pauses; {target} is usual.",
-        "Read in breath groups: mark the places to breathe, and stop only there.",
+        "You say {value} syllables between pauses; the middle of ordinary takes is {target}.",
+        "Mark the places to breathe in the text, and pause there.",
     ),
     Rule(
         "fluency.pause_p90_s",
         "high",
-        "Your long pauses last {value} s and more{where}.",
-        "Know the first words of the next sentence before you end this one.",
+        "Your long pauses last {value} s and more{where}; {target} s is a good aim.",
+        "Have the first words of the next sentence ready before you end this one.",
     ),
     Rule(
         "fluency.filler_rate",
         "high",
-        "You use {value} fillers a minute{where}.",
+        "You use {value} fillers a minute{where}; {target} is a good aim.",
         "Where an 'um' wants to come, close your mouth and breathe instead.",
     ),
     Rule(
         "fluency.repetition_rate",
         "high",
-        "{value} % of your words are repeats{where}.",
+        "{value} % of your words are repeats{where}; {target} % is a good aim.",
         "Slow the first word of each sentence; a clean start repeats less.",
     ),
     Rule(
         "clarity.vowel_space_area_bark2",
         "low",
-        "Your vowels lie close together: they span {value} square Bark; clear speech spans more.",
-        "Read aloud with wide vowels, lips and jaw moving more than feels natural; then relax "
-        "half-way.",
+        "Your vowels span {value} square Bark; the middle of ordinary takes is {target}.",
+        "Read aloud with lips and jaw moving more than feels natural, then relax half-way.",
     ),
     Rule(
         "clarity.word_accuracy",
         "low",
-        "{value} % of the words of the text were understood.",
-        "Finish the ends of words: read the text again and sound every final consonant.",
+        "{value} % of the words of the text were understood; {target} % is a good aim.",
+        "Read the text again and sound every final consonant.",
         scale=100,
     ),
     Rule(
         "clarity.word_confidence",
         "low",
-        "A listener would have to guess often: word confidence is {value} %.",
+        "A recogniser understood your words with a confidence of {value} %; {target} % is a good "
+        "aim.",
         "Slow down a little and sound every final consonant.",
         scale=100,
     ),
     Rule(
         "clarity.snr_db",
         "low",
-        "The voice is only {value} dB over the noise; {target} dB gives sure numbers.",
-        "Move closer to the microphone, close the window, switch off fans and music.",
+        "The voice is {value} dB over the noise; from {target} dB on, measures are sure.",
+        "Move closer to the microphone.",
     ),
     Rule(
         "clarity.clipped_fraction",
@@ -275,27 +273,28 @@ _RULES = (
     Rule(
         "clarity.bandwidth_hz",
         "low",
-        "The recording carries next to nothing over {value} Hz, as over a telephone or Bluetooth.",
+        "The recording carries next to nothing over {value} Hz, as over a telephone or Bluetooth; "
+        "{target} Hz is a good aim.",
         "Record with a plain microphone app as WAV or FLAC, without Bluetooth.",
     ),
     Rule(
         "clarity.t60_s",
         "high",
-        "The room rings for {value} s; under 0.6 s voices measure well.",
-        "Record in a furnished room or facing a curtain or an open wardrobe, near the microphone.",
+        "The room rings for {value} s; up to {target} s voices measure well.",
+        "Record facing a curtain or an open wardrobe.",
     ),
     Rule(
         "clarity.hum_db",
         "high",
         "Mains hum lies {value} dB re the voice; under {target} dB it does no harm.",
-        "Unplug the laptop's charger, use another socket or a balanced cable, and move away from "
-        "lamps and dimmers.",
+        "Unplug the laptop's charger while you record.",
     ),
     Rule(
         "clarity.intelligible_recording",
         "low",
-        "Noise and room together leave an intelligibility of {value} of 100.",
-        "Move closer to the microphone and to soft furniture; then record again.",
+        "Noise and room together leave an intelligibility of {value} of 100; {target} is a good "
+        "aim.",
+        "Move closer to the microphone and to soft furniture, then record again.",
     ),
 )
 RULES: Mapping[tuple[str, str], Rule] = {(rule.measure, rule.side): rule for rule in _RULES}

@@ -1,49 +1,20 @@
-"""What each score is made of: measures, and the published ranges they are held against.
+"""What each score is made of: measures, and the ranges they are held against, with their source.
 
-The ranges are those of the sources named; the lines drawn between and beyond them are ours.
-No torch here.
+A source is cited where it gives the number; every other line is set by us, and says on what.
+Where each anchor lies among the takes at hand is a table of EVALUATION.md. No torch here.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Points for a value: straight lines between (value, points), flat outside them."""
-
-    anchors: tuple[tuple[float, float], ...]
-
-    def points(self, value: float) -> float:
-        if value <= self.anchors[0][0]:
-            return self.anchors[0][1]
-        for (left, low), (right, high) in pairwise(self.anchors):
-            if value <= right:
-                return low + (high - low) * (value - left) / (right - left)
-        return self.anchors[-1][1]
-
-    def error(self, value: float, standard_error: float) -> float:
-        """Of the points: half of what they change over the value's own error bar."""
-        above, below = self.points(value + standard_error), self.points(value - standard_error)
-        peak = self.points(value)
-        return max(abs(above - below) / 2, (abs(above - peak) + abs(below - peak)) / 2)
-
-    def target(self, value: float) -> float:
-        """The nearest value with full points."""
-        best = max(points for _, points in self.anchors)
-        full = [at for at, points in self.anchors if points == best]
-        return min(full, key=lambda at: abs(at - value))
-
-
-def curve(*anchors: tuple[float, float]) -> Curve:
-    return Curve(anchors)
+from models import norms
+from models.curves import Better, Curve, Percentiles, by_rank, curve
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    measure: str  # family.name, or one of DERIVED
+    measure: str  # family.name, or one of scores.DERIVED
     spoken: Curve
     weight: float = 1.0
     extra: bool = False  # counts where it was measured, is not missed otherwise
@@ -58,131 +29,215 @@ class Dimension:
     """A score: the weighted mean of its terms' points, or the worst of them.
 
     Monotone in every measure; where a curve rises and falls again (pace), in the distance from
-    the range in between.
+    its best value.
     """
 
     terms: tuple[Term, ...]
     reference: str
+    ignores: str
     of: Literal["speech", "song", "any"] = "any"
     worst: bool = False
     voice: bool = True  # asks that somebody was heard at all
 
 
-DIMENSIONS: Mapping[str, Dimension] = {
-    "intonation": Dimension(
-        (Term("pitch.notes_off_cents", curve((5, 100), (12, 75), (19, 50), (25, 10), (30, 0))),),
-        "Mean distance of held notes from equal temperament at the take's own tuning (A4 asked "
-        "for: {a4_hz:g} Hz). Singers' median error is 19 cents (Mauch, Frieler & Dixon 2014); "
-        "chance gives 25; experts hear 20-25 as still in tune (Vurma & Ross 2006).",
-        of="song",
+RANKED = (
+    "Of ordinary takes (LibriSpeech's readers, Picovoice's spoken orders; {about}) the middle one "
+    "earns 75, the tenth from the top of a hundred 95, the tenth from the bottom 45: set by us."
+)
+
+
+def of(percentiles: Percentiles) -> Mapping[str, Dimension]:
+    """Every score, its ranks taken from these percentiles (see models.norms)."""
+    return {
+        "intonation": INTONATION,
+        "pitch_stability": PITCH_STABILITY,
+        "voice_quality": _voice_quality(percentiles),
+        "resonance": RESONANCE,
+        "expressiveness": _expressiveness(percentiles),
+        "pace": _pace(percentiles),
+        "fluency": _fluency(percentiles),
+        "clarity": _clarity(percentiles),
+        "recording_quality": RECORDING_QUALITY,
+    }
+
+
+def _ranked(percentiles: Percentiles, measure: str, better: Better, weight: float = 1.0) -> Term:
+    return Term(measure, by_rank(percentiles[measure], better), weight)
+
+
+def _middle(percentiles: Percentiles, measure: str, digits: int = 1) -> str:
+    """'9.5 (7.5-11.5)': the middle take, and eight of ten."""
+    _, low, middle, high, _ = percentiles[measure]
+    return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
+
+
+INTONATION = Dimension(
+    (Term("pitch.notes_off_cents", curve((2, 100), (8, 80), (19, 50), (25, 15), (30, 0))),),
+    "Mean distance of held notes from equal temperament at the take's own tuning (A4 asked for: "
+    "{a4_hz:g} Hz). 50 points at 19 cents, the median error of 24 singers (Mauch, Frieler & Dixon "
+    "2014); experts still hear intervals as in tune that are 20-25 cents off (Vurma & Ross 2006); "
+    "notes at random average 25. The other points are set by us.",
+    ignores="Which notes were meant: a wrong note sung in tune counts as in tune. Just or "
+    "expressive tuning counts as error; drift of the whole take partly does.",
+    of="song",
+)
+
+PITCH_STABILITY = Dimension(
+    (
+        Term("pitch.notes_unsteady_cents", curve((4, 100), (12, 85), (25, 65), (50, 25), (90, 0))),
+        Term("pitch.vibrato_regularity", curve((0, 0), (1, 100)), weight=0.5, extra=True),
     ),
-    "pitch_stability": Dimension(
-        (
-            Term("pitch.notes_unsteady_cents", curve((10, 100), (20, 75), (50, 25), (90, 0))),
-            Term("pitch.vibrato_regularity", curve((0, 0), (1, 100)), weight=0.5, extra=True),
-        ),
-        "Scatter of pitch inside held notes without vibrato: near 10 cents in trained voices, "
-        "over 50 heard as unsteady (after Larrouy-Maestri & Pfordresher 2018); regularity of "
-        "the vibrato where there is one (Prame 1994).",
-        of="song",
-    ),
-    "voice_quality": Dimension(
+    "Scatter of pitch inside held notes without vibrato, and the regularity of the vibrato where "
+    "there is one. Set by us: no norm of either was found, and no song is among the corpora here.",
+    ignores="Intended bends and slides inside a note; rate and extent of the vibrato, which are a "
+    "matter of style.",
+    of="song",
+)
+
+RESONANCE = Dimension(
+    (Term("timbre.singers_formant_db", curve((-40, 0), (-20, 50), (-5, 95), (0, 100))),),
+    "Energy at 2.4-3.2 kHz re 0-2 kHz. Singers have more of it than nonsingers, and it is heard as "
+    "ring (Omori et al. 1996, on peaks between 2 and 4 kHz); the points are set by us.",
+    ignores="Style: ring belongs to unamplified classical singing. The microphone's response and "
+    "distance move it as much as the voice does.",
+    of="song",
+)
+
+
+def _voice_quality(percentiles: Percentiles) -> Dimension:
+    about = "CPPS {} dB, HNR {} dB, jitter {} %, shimmer {} %".format(
+        _middle(percentiles, "timbre.cpps_db"),
+        _middle(percentiles, "timbre.hnr_db"),
+        _middle(percentiles, "timbre.jitter_local"),
+        _middle(percentiles, "timbre.shimmer_local"),
+    )
+    return Dimension(
         (
             Term(
                 "timbre.cpps_db",
-                curve((3, 0), (7.5, 70), (9.33, 100)),
+                by_rank(percentiles["timbre.cpps_db"], "high"),
                 weight=2,
-                held=curve((6, 0), (14.45, 80), (17, 100)),
+                held=curve((6, 0), (14.45, 60), (18, 85), (24, 100)),
             ),
             Term(
                 "timbre.hnr_db",
-                curve((2, 0), (7.5, 60), (11, 100)),
-                held=curve((7, 0), (15, 60), (20, 100)),
+                by_rank(percentiles["timbre.hnr_db"], "high"),
+                held=curve((5, 0), (13, 45), (20, 75), (35, 100)),
             ),
             Term(
                 "timbre.jitter_local",
-                curve((2.1, 100), (2.6, 80), (5, 0)),
-                held=curve((0.5, 100), (1.04, 80), (3, 0)),
+                by_rank(percentiles["timbre.jitter_local"], "low"),
+                held=curve((0.1, 100), (0.5, 80), (1.04, 60), (3, 0)),
             ),
             Term(
                 "timbre.shimmer_local",
-                curve((8.6, 100), (11.8, 80), (22, 0)),
-                held=curve((2.5, 100), (3.81, 80), (12, 0)),
+                by_rank(percentiles["timbre.shimmer_local"], "low"),
+                held=curve((0.5, 100), (2.2, 80), (3.81, 60), (12, 0)),
             ),
         ),
-        "CPPS over 9.33 dB in running speech and 14.45 dB in sustained vowels (Murton, Hillman & "
-        "Mehta 2020). In sustained vowels HNR of 20 dB (Boersma 1993), jitter under 1.04 % and "
-        "shimmer under 3.81 % (Deliyski 1993); in running speech, which is rougher, the median and "
-        "worst tenth of 72 readers of LibriSpeech: 11 and 7.5 dB, 2.1 and 2.6 %, 8.6 and 11.8 %.",
-    ),
-    "resonance": Dimension(
-        (Term("timbre.singers_formant_db", curve((-35, 0), (-20, 50), (-10, 100))),),
-        "Energy at 2.4-3.2 kHz re 0-2 kHz: singers' ring against nonsingers' (Sundberg 1974; "
-        "Omori et al. 1996). A matter of style: belongs to unamplified classical singing.",
-        of="song",
-    ),
-    "expressiveness": Dimension(
-        (Term("prosody.expressiveness", curve((0.1, 0), (0.3, 50), (0.55, 100))),),
-        "Movement of pitch, loudness and accents: monotone near 1 semitone of standard deviation, "
-        "lively from 3 to 4 (Traunmueller & Eriksson 1995; Hincks 2005); the median of readers of "
-        "LibriSpeech is 0.54.",
+        "Running speech: " + RANKED.format(about=about) + " Held vowels and notes: 60 points at "
+        "CPPS 14.45 dB (Murton, Hillman & Mehta 2020), jitter 1.04 % and shimmer 3.81 % (MDVP's, "
+        "by Praat's manual, which thinks the first too high); 75 at HNR 20 dB, as Praat's manual "
+        "gives for [a]; the other points are set by us.",
+        ignores="Microphone, room and noise, which all four measures hear as roughness or breath; "
+        "sex and age; whether breath or creak was meant. It says nothing about health.",
+    )
+
+
+def _expressiveness(percentiles: Percentiles) -> Dimension:
+    about = f"prosody.expressiveness {_middle(percentiles, 'prosody.expressiveness', 2)}"
+    return Dimension(
+        (_ranked(percentiles, "prosody.expressiveness", "high"),),
+        "Movement of pitch, loudness and accents; listeners hear more variation of F0 as livelier "
+        "(Traunmueller & Eriksson 1995; Hincks 2005). " + RANKED.format(about=about),
+        ignores="Whether the movement fits the words; agitation counts as expression; so does the "
+        "melody of a tone language.",
         of="speech",
-    ),
-    "pace": Dimension(
+    )
+
+
+def _pace(percentiles: Percentiles) -> Dimension:
+    rate = _middle(percentiles, "fluency.articulation_rate_sps")
+    return Dimension(
         (
-            Term(
-                "fluency.articulation_rate_sps",
-                curve((1.5, 0), (3.3, 100), (5.5, 100), (8.5, 0)),
-                weight=2,
-            ),
+            _ranked(percentiles, "fluency.articulation_rate_sps", "middle", weight=2),
             Term(
                 "fluency.words_per_minute",
-                curve((50, 0), (120, 100), (185, 100), (290, 0)),
+                curve((50, 0), (130, 75), (170, 100), (210, 75), (320, 0)),
                 extra=True,
             ),
         ),
-        "3.3-5.5 syllables a second, as readers and talkers of American English articulate "
-        "(Jacewicz et al. 2009); 120-185 words a minute (after Tauroza & Allison 1990).",
+        "Syllables a second without pauses: 100 points at the middle of ordinary takes, 75 where "
+        f"eight of ten lie between ({rate}; LibriSpeech's readers, Picovoice's spoken orders), set "
+        "by us. Words a minute, where there is a transcript: broadcasters are advised 160-180 "
+        "(Rodero 2012).",
+        ignores="Language (the norm is English), the listener, and what the text asks for; fast "
+        "speech that drops syllables is counted as slower than it is.",
         of="speech",
-    ),
-    "fluency": Dimension(
+    )
+
+
+def _fluency(percentiles: Percentiles) -> Dimension:
+    about = "phonation {} of the time, {} pauses a minute, {} syllables a run".format(
+        _middle(percentiles, "fluency.phonation_ratio", 2),
+        _middle(percentiles, "fluency.pauses_per_minute"),
+        _middle(percentiles, "fluency.mean_length_of_run"),
+    )
+    return Dimension(
         (
-            Term("fluency.phonation_ratio", curve((0.3, 0), (0.6, 55), (0.8, 100))),
-            Term("fluency.pauses_per_minute", curve((15, 100), (28, 60), (55, 0))),
-            Term("fluency.mean_length_of_run", curve((2, 0), (5, 55), (9, 100))),
-            Term("fluency.pause_p90_s", curve((1.0, 100), (2.0, 50), (4.0, 0)), extra=True),
-            Term("fluency.filler_rate", curve((1, 100), (6, 55), (20, 0)), extra=True),
-            Term("fluency.repetition_rate", curve((1, 100), (4, 55), (12, 0)), extra=True),
+            _ranked(percentiles, "fluency.phonation_ratio", "high"),
+            _ranked(percentiles, "fluency.pauses_per_minute", "low"),
+            _ranked(percentiles, "fluency.mean_length_of_run", "high"),
+            Term("fluency.pause_p90_s", curve((0.4, 100), (1, 75), (2, 45), (4, 0)), extra=True),
+            Term("fluency.filler_rate", curve((0, 100), (6, 60), (20, 0)), extra=True),
+            Term("fluency.repetition_rate", curve((0, 100), (4, 60), (12, 0)), extra=True),
         ),
-        "Fluent native speech: phonation over 80 % of the time, about 15 pauses of 250 ms a "
-        "minute, runs of 9 syllables (Kormos & Denes 2004; de Jong & Bosker 2013); up to 6 "
-        "fillers a minute pass unnoticed (after Bortfeld et al. 2001).",
+        "Listeners call longer runs and more phonation fluent (Kormos & Denes 2004); pauses count "
+        "from 250 ms (de Jong & Bosker 2013). " + RANKED.format(about=about) + " "
+        "Long pauses, fillers and repeats: set by us, no corpus here has enough of them.",
+        ignores="Whether a pause stands at the end of a thought, where it helps; language; planned "
+        "silence. In takes under 20 s one pause more or less moves it much.",
         of="speech",
-    ),
-    "clarity": Dimension(
+    )
+
+
+def _clarity(percentiles: Percentiles) -> Dimension:
+    about = f"{_middle(percentiles, 'clarity.vowel_space_area_bark2')} square Bark"
+    return Dimension(
         (
-            Term("clarity.vowel_space_area_bark2", curve((3, 0), (11, 80), (15, 100))),
+            _ranked(percentiles, "clarity.vowel_space_area_bark2", "high"),
             Term("clarity.word_accuracy", curve((0.4, 0), (0.85, 60), (1, 100)), 2, extra=True),
-            Term("clarity.word_confidence", curve((0.3, 0), (0.7, 60), (0.95, 100)), extra=True),
+            Term("clarity.word_confidence", curve((0.3, 0), (0.7, 60), (1, 100)), extra=True),
         ),
-        "Larger vowel spaces are more intelligible (Bradlow, Torretta & Pisoni 1996): readers of "
-        "LibriSpeech have a median of 15 square Bark, the least tenth 11. Words as a recogniser "
-        "understood them, where there is a transcript.",
+        "Speakers whose vowels lie further apart are understood somewhat better (Bradlow, Torretta "
+        "& Pisoni 1996). " + RANKED.format(about=about) + " Words as a recogniser understood them, "
+        "where there is a transcript: set by us, no corpus here backs them.",
+        ignores="Consonants, unless there is a transcript; accent; which vowels the text holds: "
+        "compare takes of the same text.",
         of="speech",
-    ),
-    "recording_quality": Dimension(
-        (
-            Term("clarity.snr_db", curve((0, 0), (10, 35), (20, 75), (30, 100)), weight=2),
-            Term("clarity.clipped_fraction", curve((0, 100), (0.001, 75), (0.01, 30), (0.05, 0))),
-            Term("clarity.bandwidth_hz", curve((1000, 0), (3400, 60), (6000, 100)), extra=True),
-            Term("clarity.t60_s", curve((0.6, 100), (0.9, 70), (1.5, 30), (2.5, 0)), extra=True),
-            Term("clarity.hum_db", curve((-45, 100), (-30, 70), (-10, 0)), extra=True),
-            Term("clarity.intelligible_recording", curve((0, 0), (90, 100)), extra=True),
+    )
+
+
+RECORDING_QUALITY = Dimension(
+    (
+        Term("clarity.snr_db", curve((0, 0), (10, 35), (20, 65), (30, 85), (70, 100)), weight=2),
+        Term("clarity.clipped_fraction", curve((0, 100), (0.001, 75), (0.01, 30), (0.05, 0))),
+        Term("clarity.bandwidth_hz", curve((1000, 0), (3400, 60), (7000, 100)), extra=True),
+        Term(
+            "clarity.t60_s",
+            curve((0.1, 100), (0.6, 75), (0.9, 60), (1.5, 30), (2.5, 0)),
+            extra=True,
         ),
-        "The worst of noise, clipping, bandwidth, hum and reverberation: voice measures want 30 dB "
-        "and more, are doubtful under 15 and withheld under 10 (after Deliyski, Shaw & Evans "
-        "2005); rooms under 0.6 s (ANSI S12.60).",
-        worst=True,
-        voice=False,
+        Term("clarity.hum_db", curve((-70, 100), (-30, 70), (-10, 0)), extra=True),
+        Term("clarity.intelligible_recording", curve((0, 0), (100, 100)), extra=True),
     ),
-}
+    "The worst of noise, clipping, bandwidth, hum and reverberation. 75 points for a room of "
+    "0.6 s, the most that ANSI S12.60 allows a classroom; the other points are set by us: voice "
+    "quality is withheld under 10 dB of SNR.",
+    ignores="Distortion other than clipping, codecs above their cut-off, and how the microphone "
+    "colours the voice.",
+    worst=True,
+    voice=False,
+)
+
+DIMENSIONS: Mapping[str, Dimension] = of(norms.PERCENTILES)

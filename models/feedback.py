@@ -1,11 +1,13 @@
 """Feedback: from scores and evidence to sentences a singer or speaker can act on. No torch here."""
 
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 
 from models import scores as scoring
-from models.advice import OBSTACLES, RULES, listed
+from models.advice import OBSTACLES, RULES, Rule, listed
+from models.curves import GOOD
 from models.dimensions import DIMENSIONS, Dimension, Term
-from models.results import Absence, Advice, Measure, Reason, Score, Span
+from models.results import RESULT_TYPES, Absence, Advice, Measure, Reason, Score, Span
 from models.scores import Results
 
 LEAST_BENEFIT = 8.0  # points: less is not worth anybody's practice
@@ -13,7 +15,7 @@ NAMED_SPANS = 3
 
 # A better recording makes every other number truer, so it comes first; style comes last.
 IMPORTANCE: Mapping[str, float] = {
-    "recording_quality": 1.5,
+    "recording_quality": 2.0,
     "intonation": 1.2,
     "pitch_stability": 1.0,
     "voice_quality": 1.0,
@@ -28,14 +30,20 @@ IMPORTANCE: Mapping[str, float] = {
 def advise(results: Results, scores: Mapping[str, Score]) -> list[Advice]:
     """Things to do, the one with the largest expected benefit first.
 
-    The benefit is in points of the dimension's score, weighed by IMPORTANCE and by the measure's
-    confidence: what the score would win if that one measure reached its target.
+    The benefit is in points of the dimension's score, weighed by IMPORTANCE and by how sure the
+    measure is: what the score would win if that one measure reached its target (GOOD points). The
+    same results give the same advice in the same order.
     """
     obstacles = _obstacles(results)
-    practice = [advice for name, score in scores.items() for advice in _of(name, score, results)]
     known = {advice.finding for advice in obstacles}
-    found = obstacles + [advice for advice in practice if advice.finding not in known]
-    return sorted(found, key=lambda advice: -advice.expected_benefit)
+    practice = [
+        advice
+        for name in DIMENSIONS
+        if name in scores
+        for advice in _of(name, scores[name], results)
+        if advice.finding not in known
+    ]
+    return sorted(obstacles + practice, key=lambda advice: -advice.expected_benefit)
 
 
 def _obstacles(results: Results) -> list[Advice]:
@@ -59,8 +67,8 @@ def _obstacles(results: Results) -> list[Advice]:
 def _stopped(results: Results) -> dict[Reason, Absence]:
     """Why families that listen to the voice itself answered nothing; the first says it best."""
     stopped: dict[Reason, Absence] = {}
-    for family, result in results.items():
-        refused = result.absent
+    for family in RESULT_TYPES:  # in one order, however the results came
+        refused = results[family].absent if family in results else None
         if refused and refused.reason in OBSTACLES and family not in ("emotion", "transcript"):
             stopped.setdefault(refused.reason, refused)
     return stopped
@@ -68,8 +76,8 @@ def _stopped(results: Results) -> dict[Reason, Absence]:
 
 def _of(name: str, score: Score, results: Results) -> list[Advice]:
     """Advice on one dimension: its most rewarding measure; every bad one of a recording."""
-    dimension = DIMENSIONS.get(name)
-    if dimension is None or (score.value is None and dimension.voice):
+    dimension = DIMENSIONS[name]
+    if score.value is None and dimension.voice:
         return []  # but what is known of a recording helps even where it earns no score
     taken = [(term, scoring.read(results, term.measure)) for term in dimension.terms]
     found = [(term, measure) for term, measure in taken if isinstance(measure, Measure)]
@@ -87,13 +95,27 @@ def _on(
     name: str, dimension: Dimension, term: Term, measure: Measure, total: float, results: Results
 ) -> Advice | None:
     curve = term.curve(scoring.is_song(results))
+    short = GOOD - curve.points(measure.value)
     target = curve.target(measure.value)
     rule = RULES.get((term.measure, "low" if measure.value < target else "high"))
     share = 1.0 if dimension.worst else term.weight / total
-    sure = 1.0 if measure.confidence is None else measure.confidence
-    benefit = share * (100 - curve.points(measure.value)) * sure * IMPORTANCE.get(name, 1.0)
+    benefit = share * short * _sureness(measure, target) * IMPORTANCE[name]
     if rule is None or benefit < LEAST_BENEFIT:
         return None
+    return _advice(name, rule, measure, target, benefit, results)
+
+
+def _sureness(measure: Measure, target: float) -> float:
+    """Of the measure, times the chance that its error does not reach as far as its target."""
+    sure = 1.0 if measure.confidence is None else measure.confidence
+    if not measure.standard_error:
+        return sure
+    return sure * NormalDist().cdf(abs(measure.value - target) / measure.standard_error)
+
+
+def _advice(
+    name: str, rule: Rule, measure: Measure, target: float, benefit: float, results: Results
+) -> Advice:
     words = {
         "value": _number(measure.value * rule.scale),
         "target": _number(target * rule.scale),
@@ -104,7 +126,7 @@ def _on(
         dimension=name,
         finding=rule.finding.format(**words) + detail,
         action=rule.action.format(**words),
-        measures={term.measure: measure.value},
+        measures={rule.measure: measure.value},
         evidence_s=measure.evidence_s,
         expected_benefit=benefit,
     )

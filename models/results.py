@@ -236,10 +236,34 @@ class Score(Result):
 
     value: Annotated[float, Field(ge=0, le=100)] | None
     absent: Absence | None = None
-    standard_error: Real | None = Field(default=None, ge=0)
+    standard_error: Real | None = Field(
+        default=None, ge=0, description="What the errors of its measures can move it by."
+    )
+    smallest_real_change: Real | None = Field(
+        default=None,
+        ge=0,
+        description="Two takes of one person that differ by less may not differ at all: 1.96 times "
+        "the square root of 2 times the within-person standard deviation of repeated takes.",
+    )
     uses: list[str] = Field(description="Measures it rests on, e.g. 'timbre.jitter_local'.")
     reference: str = Field(description="Range it is judged against, with its source.")
+    ignores: str = Field(default="", description="What it does not hear, or cannot tell apart.")
     evidence_s: list[Span] = []
+
+
+class Change(Result):
+    """How a score differs between two takes of one person, and whether that is more than chance."""
+
+    score: str
+    before: Real
+    after: Real
+    smallest_real_change: Real | None = Field(
+        default=None, ge=0, description="For these two takes; null where nothing is known of it."
+    )
+    verdict: Literal["better", "worse", "same", "unknown"] = Field(
+        description="'same': less than the smallest real change, so not called a change."
+    )
+    finding: str
 
 
 class Advice(Result):

@@ -7,6 +7,7 @@ from typing import cast
 from models import utterance
 from models.dimensions import DIMENSIONS, Dimension, Term
 from models.engine import Options
+from models.norms import WITHIN_PERSON_SD, smallest_real_change
 from models.results import (
     Absence,
     Family,
@@ -32,7 +33,7 @@ PRESENT_SHARE = 0.5  # of a score's weights that must have been measured
 def score(results: Results, options: Options) -> dict[str, Score]:
     """Every dimension's score. Absent, never 0, where what it rests on was not measured."""
     song = is_song(results)
-    return {name: _score(each, results, options, song) for name, each in DIMENSIONS.items()}
+    return {name: _score(name, results, options, song) for name in DIMENSIONS}
 
 
 def read(results: Results, path: str) -> Measure | Absence:
@@ -79,20 +80,26 @@ def is_song(results: Results) -> bool | None:
     return held_s >= max(SUNG_SHARE * pitch.voiced_s, SUNG_S)
 
 
-def _score(dimension: Dimension, results: Results, options: Options, song: bool | None) -> Score:
+def _score(name: str, results: Results, options: Options, song: bool | None) -> Score:
+    dimension = DIMENSIONS[name]
     reference = dimension.reference.format(a4_hz=options.a4_hz)
     taken = [(term, read(results, term.measure)) for term in dimension.terms]
     found = [(term, measure) for term, measure in taken if isinstance(measure, Measure)]
     refusal = _nobody(dimension, results) or _refusal(dimension, taken, song)
     if refusal is not None:
         uses = [term.measure for term in dimension.terms if not term.extra]
-        return Score(value=None, absent=refusal, uses=uses, reference=reference)
+        return Score(
+            value=None, absent=refusal, uses=uses, reference=reference, ignores=dimension.ignores
+        )
     value, error = _combined(dimension, found, song)
+    sung = song and dimension.voice  # takes of speech say nothing of how song varies
     return Score(
         value=value,
         standard_error=error,
+        smallest_real_change=None if sung else smallest_real_change(name),
         uses=[term.measure for term, _ in found],
         reference=reference,
+        ignores=dimension.ignores,
         evidence_s=_merged([measure for _, measure in found]),
     )
 
@@ -122,14 +129,9 @@ def _refusal(
 def _combined(
     dimension: Dimension, found: Sequence[tuple[Term, Measure]], song: bool | None
 ) -> tuple[float, float | None]:
-    """Points and their standard error, from the measures that have one."""
+    """Points and their standard error, from the measures whose error is known."""
     points = [term.curve(song).points(measure.value) for term, measure in found]
-    errors = [
-        None
-        if measure.standard_error is None
-        else term.curve(song).error(measure.value, measure.standard_error)
-        for term, measure in found
-    ]
+    errors = [_error(term, measure, song) for term, measure in found]
     if dimension.worst:
         lowest = min(range(len(points)), key=points.__getitem__)
         return points[lowest], errors[lowest]
@@ -138,6 +140,13 @@ def _combined(
     value = sum(share * each for share, each in zip(shares, points, strict=True))
     known = [share * e for share, e in zip(shares, errors, strict=True) if e is not None]
     return min(value, 100.0), sum(e * e for e in known) ** 0.5 if known else None  # after rounding
+
+
+def _error(term: Term, measure: Measure, song: bool | None) -> float | None:
+    """In points. Where a measure states no error, what takes of speech vary by stands in."""
+    usual = None if song else WITHIN_PERSON_SD.get(term.measure)
+    known = usual if measure.standard_error is None else measure.standard_error
+    return None if known is None else term.curve(song).error(measure.value, known)
 
 
 def _merged(measures: Sequence[Measure]) -> list[Span]:

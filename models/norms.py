@@ -1,0 +1,36 @@
+"""What ordinary takes measure, and what repeated takes of one person vary by, as data. No torch.
+
+Both tables are written by `python -m training.evaluation.score_norms CORPORA`, never by hand.
+
+PERCENTILES are of one 8 s take from each of the readers of LibriSpeech and the spoken orders of
+Picovoice (English, their own microphones). WITHIN_PERSON_SD is from pairs of takes by the actors
+of RAVDESS: same sentence, emotion and intensity, minutes apart, about 3.5 s each. Longer takes
+vary less; takes of other days vary more.
+"""
+
+from collections.abc import Mapping
+
+RANKS = (1, 10, 50, 90, 99)  # percent
+LIMIT = 1.96 * 2**0.5  # of a difference between two takes (Bland & Altman 1999), in their SDs
+
+
+def smallest_real_change(name: str) -> float | None:
+    """Of a score or of 'family.measure', in its unit; None where nobody has repeated it."""
+    spread = WITHIN_PERSON_SD.get(name)
+    return None if spread is None else LIMIT * spread
+
+
+PERCENTILES: Mapping[str, tuple[float, float, float, float, float]] = {
+    "clarity.vowel_space_area_bark2": (5.5, 10.1, 16.0, 23.8, 30.5),
+    "fluency.articulation_rate_sps": (3.42, 3.91, 4.54, 5.2, 5.71),
+    "fluency.mean_length_of_run": (4.7, 6.25, 11.7, 31.6, 40.0),
+    "fluency.pauses_per_minute": (0.0, 0.0, 9.36, 23.2, 26.3),
+    "fluency.phonation_ratio": (0.481, 0.684, 0.883, 1.0, 1.0),
+    "prosody.expressiveness": (0.285, 0.382, 0.572, 0.771, 0.86),
+    "timbre.cpps_db": (6.54, 7.45, 9.5, 11.5, 12.6),
+    "timbre.hnr_db": (3.93, 6.04, 10.1, 13.7, 15.3),
+    "timbre.jitter_local": (1.42, 1.79, 2.44, 3.23, 4.81),
+    "timbre.shimmer_local": (6.18, 7.4, 9.5, 13.5, 15.0),
+}
+
+WITHIN_PERSON_SD: Mapping[str, float] = {}
