@@ -1,25 +1,32 @@
 """From an F0 curve to the notes that were sung, their intonation, and the key."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
-from scipy.signal import find_peaks, medfilt
+from scipy.signal import find_peaks
 
 from models import music, vibrato
 from models.results import Note
 
 HOP_S = 0.01
 SHORTEST = 8  # frames: 80 ms
-AHEAD = 16  # frames: about one cycle of vibrato, which therefore never ends a note
-LEAVES = 0.5  # semitones: a pitch this far from the note's centre may have left it
-LEFT = 0.6  # semitones: it has if the next cycle stays this far on average
+CYCLE = 16  # frames: about one cycle of vibrato
+GRID = 0.25  # semitones between the pitches that a note is tried at
+FREE = 0.2  # semitones that a note may be off its pitch at no cost
+FARTHEST = 1.0  # semitones: what is further off, such as another octave, costs no more
+SLIDING = 0.5  # cost of a frame of a slide
+BEGINNING, TO_SLIDE = 5.0, 3.0  # costs of a new note, of a slide
+HINT = 0.5  # of a beginning's cost, saved where the energy dips
+SLIDE = 15  # frames: a longer slide is heard as one, and belongs to no note
+NEAR, NEAR_SHARE = 0.5, 0.4  # semitones from its median, and how much of a note must be there
 SLIDES = 0.8  # semitones: a straight line through a note that moves more makes it a glide
-UNSTEADY = 1.1  # semitones: standard deviation of what is no note; wide vibrato stays under
+UNSTEADY = 1.1  # semitones: standard deviation of what is no note
 DIP_DB = 6.0  # a fall and rise in energy inside one pitch is a repeated note
+SWAYING = 0.5  # of a dip within vibrato, which moves the harmonics through the formants
+DIP_SPAN = 61  # frames around a dip in which its depth is taken
 QUIET_DB = 25.0  # under a note's loudest moment: before its onset or after its end
 
 Floats = NDArray[np.float64]
@@ -34,15 +41,24 @@ class Curve:
     energy_db: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Frames of a voiced run that hold a pitch, or slide."""
+
+    start: int
+    end: int
+    slides: bool
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
 def find(f0_hz: Floats, confidence: Floats, energy_db: Floats, a4_hz: float) -> list[Note]:
     """The notes of an F0 curve (frames,), NaN where unvoiced. Glides and flutters are not notes."""
     with np.errstate(invalid="ignore"):
         curve = Curve(music.hz_to_midi(f0_hz, a4_hz), confidence, energy_db)
-    return [
-        _note(curve, start, end, a4_hz)
-        for start, end in _stretches(curve)
-        if _is_steady(curve.midi[start:end])
-    ]
+    return [_note(curve, start, end, a4_hz) for start, end in _stretches(curve)]
 
 
 def intonation(notes: Sequence[Note]) -> float:
@@ -69,49 +85,95 @@ def _weighted(notes: Sequence[Note]) -> tuple[Floats, Floats]:
 
 
 def _stretches(curve: Curve) -> Iterator[tuple[int, int]]:
-    """Candidate notes: voiced runs cut where energy dips, then where pitch leaves its centre."""
+    """Notes of each voiced run: its steady parts, without what is lost under their loudness."""
     for start, end in runs(~np.isnan(curve.midi)):
-        for a, b in _between_dips(curve.energy_db[start:end]):
-            for c, d in _plateaus(curve.midi[start + a : start + b]):
-                first, last = _audible(curve.energy_db, start + a + c, start + a + d)
-                if last - first >= SHORTEST:
-                    yield first, last
+        straight = vibrato.without(curve.midi[start:end], HOP_S)
+        shaken = straight != curve.midi[start:end]
+        dips = _dips(curve.energy_db[start:end]) * np.where(shaken, SWAYING, 1.0)
+        for a, b in _steady_parts(straight, dips):
+            first, last = _audible(curve.energy_db, start + a, start + b)
+            if last - first >= SHORTEST and _is_steady(straight[first - start : last - start]):
+                yield first, last
 
 
-def _between_dips(energy_db: Floats) -> list[tuple[int, int]]:
-    """Parts of a voiced run that were struck anew."""
-    dips, _ = find_peaks(-energy_db, prominence=DIP_DB, distance=SHORTEST)
-    edges = [0, *dips.tolist(), len(energy_db)]
-    return list(itertools.pairwise(edges))
+def _dips(energy_db: Floats) -> Floats:
+    """(frames,): how deep the energy falls, in dB, at each of its minima; elsewhere 0."""
+    depth = np.zeros(len(energy_db))
+    found, shape = find_peaks(-energy_db, prominence=1.0, distance=SHORTEST, wlen=DIP_SPAN)
+    depth[found] = shape["prominences"]
+    return depth
 
 
-def _plateaus(midi: Floats) -> Iterator[tuple[int, int]]:
-    """Stretches around one centre each: hysteresis on pitch, one step a note."""
-    smooth = medfilt(midi, 5) if len(midi) >= 5 else midi
-    ahead = _mean_ahead(smooth)
-    start = 0
-    while len(midi) - start >= SHORTEST:
-        centre = float(ahead[start])
-        for _ in range(3):
-            end = start + _leaving(smooth[start:], ahead[start:], centre)
-            centre = float(np.median(smooth[start:end]))
+def _steady_parts(midi: Floats, dips: Floats) -> Iterator[tuple[int, int]]:
+    """The notes on the cheapest way through a voiced run; between them are slides.
+
+    A slide of up to SLIDE frames is how a singer goes to a note: before the first and after the
+    last it is the note's, between two its middle parts them.
+    """
+    parts = _joined(_cheapest(midi, dips))
+    for index, part in enumerate(parts):
+        if part.slides:
+            continue
+        start, end = part.start, part.end
+        if index and parts[index - 1].length <= SLIDE and parts[index - 1].slides:
+            slide = parts[index - 1]
+            start = _middle(midi, slide) if index > 1 else slide.start
+        if index < len(parts) - 1 and parts[index + 1].length <= SLIDE and parts[index + 1].slides:
+            slide = parts[index + 1]
+            end = _middle(midi, slide) if index < len(parts) - 2 else slide.end
         yield start, end
-        start = end
 
 
-def _leaving(smooth: Floats, ahead: Floats, centre: float) -> int:
-    """Frames until the pitch is gone for good from the centre, counted after the shortest note."""
-    gone = (np.abs(smooth - centre) > LEAVES) & (np.abs(ahead - centre) > LEFT)
-    gone[: SHORTEST // 2] = False
-    return int(np.argmax(gone)) if gone.any() else len(smooth)
+def _middle(midi: Floats, slide: Part) -> int:
+    """The frame at which a slide is halfway between the pitches of its ends."""
+    part = midi[slide.start : slide.end]
+    ends = midi[max(slide.start - 1, 0)], midi[min(slide.end, len(midi) - 1)]
+    return slide.start + int(np.argmin(np.abs(part - np.mean(ends))))
 
 
-def _mean_ahead(values: Floats) -> Floats:
-    """Mean over the next AHEAD frames, or what is left of them."""
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    starts = np.arange(len(values))
-    ends = np.minimum(starts + AHEAD, len(values))
-    return np.asarray((total[ends] - total[starts]) / (ends - starts))
+def _joined(parts: Sequence[Part]) -> list[Part]:
+    """With all that is too short for a note a slide, and slides that meet made one."""
+    joined = list[Part]()
+    for part in parts:
+        slides = part.slides or part.length < SHORTEST
+        if slides and joined and joined[-1].slides:
+            joined[-1] = Part(joined[-1].start, part.end, True)
+        else:
+            joined.append(Part(part.start, part.end, slides))
+    return joined
+
+
+def _cheapest(midi: Floats, dips: Floats) -> list[Part]:
+    """Viterbi over pitches held and one state for slides.
+
+    A held pitch costs what the voice is away from it, a slide costs something a frame, and so
+    does every beginning: less where the energy dips. A deep dip begins the same pitch anew.
+    """
+    held = np.arange(np.floor(midi.min()), np.ceil(midi.max()) + GRID, GRID)
+    cost = np.full((len(midi), len(held) + 1), SLIDING)
+    cost[:, :-1] = np.clip(np.abs(midi[:, None] - held) - FREE, 0, FARTHEST)
+    entry = np.full((len(midi), len(held) + 1), TO_SLIDE)
+    entry[:, :-1] = BEGINNING * (1 - HINT * np.minimum(dips / DIP_DB, 1))[:, None]
+    begins, before = np.zeros(cost.shape, np.bool_), np.zeros(cost.shape, np.intp)
+    score, same = cost[0], np.arange(len(held) + 1)
+    for t in range(1, len(midi)):
+        best = int(score.argmin())
+        arriving = score[best] + entry[t]
+        begins[t] = arriving < score
+        before[t] = np.where(begins[t], best, same)
+        score = np.minimum(arriving, score) + cost[t]
+        if dips[t] >= DIP_DB:
+            begins[t] = True
+    return _traced(begins, before, int(score.argmin()))
+
+
+def _traced(begins: NDArray[np.bool_], before: NDArray[np.intp], state: int) -> list[Part]:
+    parts, end, slide = list[Part](), len(begins), begins.shape[1] - 1
+    for t in range(len(begins) - 1, 0, -1):
+        if begins[t, state]:
+            parts.append(Part(t, end, state == slide))
+            end, state = t, int(before[t, state])
+    return [Part(0, end, state == slide), *reversed(parts)]
 
 
 def _audible(energy_db: Floats, start: int, end: int) -> tuple[int, int]:
@@ -122,8 +184,14 @@ def _audible(energy_db: Floats, start: int, end: int) -> tuple[int, int]:
 
 
 def _is_steady(midi: Floats) -> bool:
-    line = np.polyfit(np.linspace(-0.5, 0.5, len(midi)), midi, 1)
-    return bool(abs(line[0]) < SLIDES and np.std(midi) < UNSTEADY)
+    """Whether it holds a pitch, between a way to it and a way from it."""
+    near = np.abs(midi - np.median(midi)) < NEAR
+    if near.mean() < NEAR_SHARE:
+        return False
+    first, last = np.flatnonzero(near)[[0, -1]]
+    core = midi[first : last + 1]
+    line = np.polyfit(np.linspace(-0.5, 0.5, len(core)), core, 1)
+    return bool(abs(line[0]) < SLIDES and np.std(core) < UNSTEADY)
 
 
 def _note(curve: Curve, start: int, end: int, a4_hz: float) -> Note:
@@ -131,7 +199,7 @@ def _note(curve: Curve, start: int, end: int, a4_hz: float) -> Note:
     trembling = vibrato.find(midi, HOP_S)
     centre = _centre(midi, trembling)
     nearest, cents = music.nearest(centre)
-    straight = uniform_filter1d(midi, AHEAD, mode="nearest") if trembling else midi
+    straight = uniform_filter1d(midi, CYCLE, mode="nearest") if trembling else midi
     spread = 1.4826 * float(np.median(np.abs(straight - np.median(straight))))
     return Note(
         start_s=max(0.0, (start - 0.5) * HOP_S),
@@ -150,4 +218,4 @@ def _centre(midi: Floats, trembling: object) -> float:
     """The median pitch; of a note with vibrato, of the pitch averaged over its cycles."""
     if trembling is None:
         return float(np.median(midi))
-    return float(np.median(uniform_filter1d(midi, AHEAD, mode="nearest")))
+    return float(np.median(uniform_filter1d(midi, CYCLE, mode="nearest")))

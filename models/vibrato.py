@@ -1,7 +1,10 @@
 """Vibrato of a sung note: rate, extent, regularity and onset, by fitting sinusoids to its F0."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
 
 from models.results import Vibrato
 
@@ -11,57 +14,107 @@ STEP_S = 0.05
 RATES = np.arange(4.0, 8.01, 0.1)  # Hz
 LEAST_CENTS = 12.0  # half of peak to peak: less is the unsteadiness of a straight tone
 LEAST_FIT = 0.6  # share of the window's variance that the sinusoid explains
+MOST_CENTS = 200.0
+LEVEL = 250.0  # cents a second: a steeper line under the sinusoid is a step between two notes
+SURE_FIT = 0.85  # ...of one to be taken out: a step between notes looks like half a sinusoid
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fits:
+    """The best line and sinusoid of each window of a contour in cents."""
+
+    starts: NDArray[np.intp]  # (windows,): frames
+    rate_hz: Floats  # (windows,)
+    cents: Floats  # (windows,): amplitude
+    share: Floats  # (windows,): explained of what the line leaves
+    slope: Floats  # (windows,): of the line, in cents a second
+    waves: Floats  # (windows, width): the sinusoids
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """A real maximum, not the flank of something slower or faster."""
+        return np.asarray((self.rate_hz > RATES[0]) & (self.rate_hz < RATES[-1]))
 
 
 def find(midi: Floats, hop_s: float) -> Vibrato | None:
     """Vibrato of one note's F0 in semitones, or None where it has none or is under 0.5 s.
 
     Each 0.4 s window is fitted with a line and a sinusoid of 4-8 Hz by least squares; the note
-    has vibrato if at least a third of them agree, and it begins where the first of those does.
+    has vibrato if at least a third of them agree, or 0.3 s of them at once. It begins where its
+    extent first reaches half of what it becomes.
     """
-    width, step = round(WINDOW_S / hop_s), round(STEP_S / hop_s)
     if len(midi) * hop_s < SHORTEST_S:
         return None
-    windows = np.lib.stride_tricks.sliding_window_view(100 * midi, width)[::step]
-    rate, extent, share = _fits(windows, hop_s)
-    inside = (rate > RATES[0]) & (rate < RATES[-1])
-    shaking = (extent >= LEAST_CENTS) & (share >= LEAST_FIT) & inside
+    fits = _fitted(100 * midi, hop_s)
+    shaking = (fits.cents >= LEAST_CENTS) & (fits.share >= LEAST_FIT) & fits.inside
     if shaking.mean() < 1 / 3 or shaking.sum() < 3:
         return None
-    steadiness = 1 - min(1.0, float(np.std(rate[shaking]) / np.mean(rate[shaking])) * 3)
+    rate, extent = (float(np.median(part[shaking])) for part in (fits.rate_hz, fits.cents))
+    steadiness = 1 - min(1.0, float(np.std(fits.rate_hz[shaking])) / rate * 3)
     return Vibrato(
-        rate_hz=float(np.median(rate[shaking])),
-        extent_cents=float(np.median(extent[shaking])),
-        regularity=float(np.clip(share[shaking].mean() * steadiness, 0, 1)),
-        onset_delay_s=_onset(shaking) * step * hop_s,
+        rate_hz=rate,
+        extent_cents=extent,
+        regularity=float(np.clip(fits.share[shaking].mean() * steadiness, 0, 1)),
+        onset_delay_s=_onset(100 * midi, rate, extent, hop_s),
     )
 
 
-def _onset(shaking: NDArray[np.bool_]) -> int:
-    """The first window that shakes; one alone at the start may be the attack."""
-    follows = shaking[:-1] & shaking[1:]
-    return int(np.argmax(follows)) if follows.any() else int(np.argmax(shaking))
+def without(midi: Floats, hop_s: float) -> Floats:
+    """A voiced stretch in semitones (frames,) as it would be without its vibrato.
+
+    Only what is surely vibrato is taken out: steps and slides between notes stay.
+    """
+    width = round(WINDOW_S / hop_s)
+    if len(midi) < width:
+        return midi
+    fits = _fitted(100 * midi, hop_s)
+    sure = (fits.cents >= LEAST_CENTS) & (fits.cents <= MOST_CENTS) & fits.inside
+    sure &= (fits.share >= SURE_FIT) & (np.abs(fits.slope) <= LEVEL)
+    sure &= np.convolve(sure, [1, 0, 1])[1:-1] > 0  # one alone is chance
+    straight = midi.copy()
+    for at in sorted(np.flatnonzero(sure), key=lambda window: fits.share[window]):
+        part = slice(fits.starts[at], fits.starts[at] + width)
+        straight[part] = midi[part] - fits.waves[at] / 100
+    return straight
 
 
-def _fits(windows: Floats, hop_s: float) -> tuple[Floats, Floats, Floats]:
-    """Rate in Hz, amplitude in cents and explained share of the best sinusoid in each window."""
-    width = windows.shape[1]
+def _onset(cents: Floats, rate: float, extent: float, hop_s: float) -> float:
+    """When the sinusoid of this rate, seen through one cycle, first has half its extent."""
+    cycle = round(1 / (rate * hop_s))
+    t = np.arange(len(cents)) * hop_s
+    level = uniform_filter1d(cents, cycle, mode="nearest")
+    turned = (cents - level) * np.exp(-2j * np.pi * rate * t)
+    depth = 2 * np.abs(np.convolve(turned, np.full(cycle, 1 / cycle), "same"))
+    return float(np.argmax(depth >= 0.5 * extent) * hop_s)
+
+
+def _fitted(cents: Floats, hop_s: float) -> _Fits:
+    """Windows of 0.4 s every 50 ms, the last at the end."""
+    width, step = round(WINDOW_S / hop_s), round(STEP_S / hop_s)
+    starts = np.unique(np.append(np.arange(0, len(cents) - width, step), len(cents) - width))
+    windows = np.lib.stride_tricks.sliding_window_view(cents, width)[starts]
     t = (np.arange(width) - (width - 1) / 2) * hop_s
     line = np.linalg.qr(np.stack([np.ones(width), t], 1))[0]  # (width, 2)
     left = windows - windows @ line @ line.T
     angles = 2 * np.pi * RATES[:, None] * t
     waves = np.stack([np.cos(angles), np.sin(angles)], -1)  # (rates, width, 2)
-    waves -= line @ (line.T @ waves)
-    basis, triangle = np.linalg.qr(waves)
+    flat = waves - line @ (line.T @ waves)
+    basis, triangle = np.linalg.qr(flat)
     heights = np.einsum("nw,rwk->nrk", left, basis)
     power = np.sum(heights**2, -1)  # (windows, rates): explained
     best = power.argmax(1)
     rows = np.arange(len(windows))
-    weights = np.linalg.solve(triangle[best], heights[rows, best][..., None])[..., 0]
-    share = power[rows, best] / np.maximum(np.sum(left**2, 1), 1e-9)
-    return _between(power, best), np.hypot(weights[:, 0], weights[:, 1]), share
+    weights = np.linalg.solve(triangle[best], heights[rows, best][..., None])  # (windows, 2, 1)
+    return _Fits(
+        starts,
+        _between(power, best),
+        np.hypot(weights[:, 0, 0], weights[:, 1, 0]),
+        power[rows, best] / np.maximum(np.sum(left**2, 1), 1e-9),
+        windows @ t / (t @ t),
+        (waves[best] @ weights)[..., 0],
+    )
 
 
 def _between(power: Floats, best: NDArray[np.intp]) -> Floats:
