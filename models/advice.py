@@ -105,6 +105,8 @@ def _unsteadiest_notes(results: Results) -> str:
 def _longest_pauses(results: Results) -> str:
     """' The longest, 1.8 s, begins at 12.4 s.'"""
     spans = results["fluency"].measures["pauses_per_minute"].evidence_s
+    if not spans:
+        return ""
     start, end = max(spans, key=lambda span: span[1] - span[0])
     return f" The longest, {end - start:.1f} s, begins at {start:.1f} s."
 
@@ -133,7 +135,7 @@ _RULES = (
         scale=100,
     ),
     Rule(
-        "timbre.cpps_db",
+        "timbre.cpps_voiced_db",
         "low",
         "The tone stands {value} dB over breath and noise (cepstral peak prominence); {target} dB "
         "is a good aim.",

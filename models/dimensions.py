@@ -41,9 +41,11 @@ class Dimension:
 
 
 RANKED = (
-    "Of ordinary takes (LibriSpeech's readers, Picovoice's spoken orders; {about}) the middle one "
-    "earns 75, the tenth from the top of a hundred 95, the tenth from the bottom 45: set by us."
+    "Of ordinary takes ({of}; {about}) the middle one earns 75, the tenth from the top of a "
+    "hundred 95, the tenth from the bottom 45: set by us."
 )
+BOTH = "LibriSpeech's readers, Picovoice's spoken orders"
+READERS = "LibriSpeech's readers"  # an order is said in one breath
 
 
 def of(percentiles: Percentiles) -> Mapping[str, Dimension]:
@@ -105,8 +107,8 @@ RESONANCE = Dimension(
 
 
 def _voice_quality(percentiles: Percentiles) -> Dimension:
-    about = "CPPS {} dB, HNR {} dB, jitter {} %, shimmer {} %".format(
-        _middle(percentiles, "timbre.cpps_db"),
+    about = "CPPS where voiced {} dB, HNR {} dB, jitter {} %, shimmer {} %".format(
+        _middle(percentiles, "timbre.cpps_voiced_db"),
         _middle(percentiles, "timbre.hnr_db"),
         _middle(percentiles, "timbre.jitter_local"),
         _middle(percentiles, "timbre.shimmer_local"),
@@ -114,8 +116,8 @@ def _voice_quality(percentiles: Percentiles) -> Dimension:
     return Dimension(
         (
             Term(
-                "timbre.cpps_db",
-                by_rank(percentiles["timbre.cpps_db"], "high"),
+                "timbre.cpps_voiced_db",
+                by_rank(percentiles["timbre.cpps_voiced_db"], "high"),
                 weight=2,
                 held=curve((6, 0), (14.45, 60), (18, 85), (24, 100)),
             ),
@@ -135,7 +137,9 @@ def _voice_quality(percentiles: Percentiles) -> Dimension:
                 held=curve((0.5, 100), (2.2, 80), (3.81, 60), (12, 0)),
             ),
         ),
-        "Running speech: " + RANKED.format(about=about) + " Held vowels and notes: 60 points at "
+        "Running speech: "
+        + RANKED.format(of=BOTH, about=about)
+        + " Held vowels and notes: 60 points at "
         "CPPS 14.45 dB (Murton, Hillman & Mehta 2020), jitter 1.04 % and shimmer 3.81 % (MDVP's, "
         "by Praat's manual, which thinks the first too high); 75 at HNR 20 dB, as Praat's manual "
         "gives for [a]; the other points are set by us.",
@@ -149,7 +153,7 @@ def _expressiveness(percentiles: Percentiles) -> Dimension:
     return Dimension(
         (_ranked(percentiles, "prosody.expressiveness", "high"),),
         "Movement of pitch, loudness and accents; listeners hear more variation of F0 as livelier "
-        "(Traunmueller & Eriksson 1995; Hincks 2005). " + RANKED.format(about=about),
+        "(Traunmueller & Eriksson 1995; Hincks 2005). " + RANKED.format(of=BOTH, about=about),
         ignores="Whether the movement fits the words; agitation counts as expression; so does the "
         "melody of a tone language.",
         of="speech",
@@ -168,9 +172,8 @@ def _pace(percentiles: Percentiles) -> Dimension:
             ),
         ),
         "Syllables a second without pauses: 100 points at the middle of ordinary takes, 75 where "
-        f"eight of ten lie between ({rate}; LibriSpeech's readers, Picovoice's spoken orders), set "
-        "by us. Words a minute, where there is a transcript: broadcasters are advised 160-180 "
-        "(Rodero 2012).",
+        f"eight of ten lie between ({rate}; {READERS}), set by us. Words a minute, where there is "
+        "a transcript: broadcasters are advised 160-180 (Rodero 2012).",
         ignores="Language (the norm is English), the listener, and what the text asks for; fast "
         "speech that drops syllables is counted as slower than it is.",
         of="speech",
@@ -193,7 +196,7 @@ def _fluency(percentiles: Percentiles) -> Dimension:
             Term("fluency.repetition_rate", curve((0, 100), (4, 60), (12, 0)), extra=True),
         ),
         "Listeners call longer runs and more phonation fluent (Kormos & Denes 2004); pauses count "
-        "from 250 ms (de Jong & Bosker 2013). " + RANKED.format(about=about) + " "
+        "from 250 ms (de Jong & Bosker 2013). " + RANKED.format(of=READERS, about=about) + " "
         "Long pauses, fillers and repeats: set by us, no corpus here has enough of them.",
         ignores="Whether a pause stands at the end of a thought, where it helps; language; planned "
         "silence. In takes under 20 s one pause more or less moves it much.",
@@ -210,7 +213,9 @@ def _clarity(percentiles: Percentiles) -> Dimension:
             Term("clarity.word_confidence", curve((0.3, 0), (0.7, 60), (1, 100)), extra=True),
         ),
         "Speakers whose vowels lie further apart are understood somewhat better (Bradlow, Torretta "
-        "& Pisoni 1996). " + RANKED.format(about=about) + " Words as a recogniser understood them, "
+        "& Pisoni 1996). "
+        + RANKED.format(of=BOTH, about=about)
+        + " Words as a recogniser understood them, "
         "where there is a transcript: set by us, no corpus here backs them.",
         ignores="Consonants, unless there is a transcript; accent; which vowels the text holds: "
         "compare takes of the same text.",

@@ -2,10 +2,10 @@
 
 Both tables are written by `python -m training.evaluation.score_norms CORPORA`, never by hand.
 
-PERCENTILES are of one 8 s take from each of the readers of LibriSpeech and the spoken orders of
-Picovoice (English, their own microphones). WITHIN_PERSON_SD is from pairs of takes by the actors
-of RAVDESS: same sentence, emotion and intensity, minutes apart, about 3.5 s each. Longer takes
-vary less; takes of other days vary more.
+PERCENTILES are of one 8 s take from each of the readers of LibriSpeech and, but for fluency, the
+spoken orders of Picovoice (English, their own microphones). WITHIN_PERSON_SD is from pairs of
+takes by the actors of RAVDESS: same sentence, emotion and intensity, minutes apart, about 3.5 s
+each. Longer takes vary less; takes of other days vary more.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ PERCENTILES: Mapping[str, tuple[float, float, float, float, float]] = {
     "fluency.pauses_per_minute": (0.0, 0.0, 9.36, 23.2, 26.3),
     "fluency.phonation_ratio": (0.481, 0.684, 0.883, 1.0, 1.0),
     "prosody.expressiveness": (0.285, 0.382, 0.572, 0.771, 0.86),
-    "timbre.cpps_db": (6.54, 7.45, 9.5, 11.5, 12.6),
+    "timbre.cpps_voiced_db": (9.85, 12.0, 14.3, 16.4, 17.9),
     "timbre.hnr_db": (3.93, 6.04, 10.1, 13.7, 15.3),
     "timbre.jitter_local": (1.42, 1.79, 2.44, 3.23, 4.81),
     "timbre.shimmer_local": (6.18, 7.4, 9.5, 13.5, 15.0),

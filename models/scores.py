@@ -30,10 +30,15 @@ FEWEST_NOTES = 3  # to judge intonation by
 PRESENT_SHARE = 0.5  # of a score's weights that must have been measured
 
 
-def score(results: Results, options: Options) -> dict[str, Score]:
+def score(
+    results: Results, options: Options, dimensions: Mapping[str, Dimension] = DIMENSIONS
+) -> dict[str, Score]:
     """Every dimension's score. Absent, never 0, where what it rests on was not measured."""
     song = is_song(results)
-    return {name: _score(name, results, options, song) for name in DIMENSIONS}
+    return {
+        name: _score(name, dimension, results, options, song)
+        for name, dimension in dimensions.items()
+    }
 
 
 def read(results: Results, path: str) -> Measure | Absence:
@@ -80,8 +85,9 @@ def is_song(results: Results) -> bool | None:
     return held_s >= max(SUNG_SHARE * pitch.voiced_s, SUNG_S)
 
 
-def _score(name: str, results: Results, options: Options, song: bool | None) -> Score:
-    dimension = DIMENSIONS[name]
+def _score(
+    name: str, dimension: Dimension, results: Results, options: Options, song: bool | None
+) -> Score:
     reference = dimension.reference.format(a4_hz=options.a4_hz)
     taken = [(term, read(results, term.measure)) for term in dimension.terms]
     found = [(term, measure) for term, measure in taken if isinstance(measure, Measure)]

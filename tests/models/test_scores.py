@@ -130,7 +130,7 @@ def test_missing_extras_do_not_matter_and_present_ones_count() -> None:
 def test_half_of_the_voice_measures_are_enough_and_fewer_are_not() -> None:
     low_snr = Absence(reason=Reason.low_snr, detail="8 dB.")
     missing = {"jitter_local": low_snr, "shimmer_local": low_snr}
-    enough = Timbre(measures={"cpps_db": _measure(25), "hnr_db": _measure(25)}, absences=missing)
+    enough = Timbre(measures={"cpps_voiced_db": _measure(25), "hnr_db": _measure(25)}, absences=missing)
     too_little = Timbre(measures={"hnr_db": _measure(20)}, absences=missing)
 
     assert score({"timbre": enough}, Options())["voice_quality"].value == pytest.approx(100)
@@ -252,7 +252,7 @@ def test_song_is_not_judged_as_speech_nor_speech_as_song() -> None:
 
 
 def test_a_held_vowel_is_judged_more_strictly_than_running_speech() -> None:
-    timbre = Timbre(measures={"cpps_db": _measure(11), "hnr_db": _measure(11)})
+    timbre = Timbre(measures={"cpps_voiced_db": _measure(15), "hnr_db": _measure(12)})
     held, spoken = _sung(0, 0), _sung(0, 0, voiced_s=20)
 
     vowel, speech = (
@@ -262,7 +262,7 @@ def test_a_held_vowel_is_judged_more_strictly_than_running_speech() -> None:
 
     assert vowel is not None
     assert speech is not None
-    assert vowel < 50 < GOOD < speech
+    assert vowel < 60 < GOOD < speech
 
 
 def test_a_hum_that_nobody_made_gets_no_score() -> None:
