@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="training.retrain", description=__doc__)
     parser.add_argument("recipe", help="a module of training.recipes: pitch, activity, emotion")
     parser.add_argument("--version", default="1", help="of the weights to write")
-    parser.add_argument("--minutes", type=float, default=25.0, help="of training")
+    parser.add_argument("--minutes", type=float, default=25.0, help="of CPU time, training alone")
     parser.add_argument("--corpora", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, default=Path("/tmp/vocality-training"))
     parser.add_argument("--folder", type=Path, default=weights.FOLDER, help="for the weights")
