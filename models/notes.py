@@ -21,13 +21,17 @@ SLIDING = 0.5  # cost of a frame of a slide
 BEGINNING, TO_SLIDE = 5.0, 3.0  # costs of a new note, of a slide
 HINT = 0.5  # of a beginning's cost, saved where the energy dips
 SLIDE = 15  # frames: a longer slide is heard as one, and belongs to no note
-NEAR, NEAR_SHARE = 0.5, 0.4  # semitones from its median, and how much of a note must be there
+NEAR = 0.3  # semitones from its median, where...
+NEAR_SHARE, SPOKEN_SHARE = 0.25, 0.6  # ...so much of a note must be, of one as short as syllables
+SPOKEN = 35  # frames: hardly a syllable of speech stays on a pitch for longer
 SLIDES = 0.8  # semitones: a straight line through a note that moves more makes it a glide
 UNSTEADY = 1.1  # semitones: standard deviation of what is no note
 DIP_DB = 6.0  # a fall and rise in energy inside one pitch is a repeated note
 SWAYING = 0.5  # of a dip within vibrato, which moves the harmonics through the formants
 DIP_SPAN = 61  # frames around a dip in which its depth is taken
 QUIET_DB = 25.0  # under a note's loudest moment: before its onset or after its end
+
+SEEN_PERIODS, SEEN_S = 4.0, (0.016, 0.096)  # of the window behind an F0, and its least and most
 
 Floats = NDArray[np.float64]
 
@@ -186,7 +190,7 @@ def _audible(energy_db: Floats, start: int, end: int) -> tuple[int, int]:
 def _is_steady(midi: Floats) -> bool:
     """Whether it holds a pitch, between a way to it and a way from it."""
     near = np.abs(midi - np.median(midi)) < NEAR
-    if near.mean() < NEAR_SHARE:
+    if near.mean() < (SPOKEN_SHARE if len(midi) < SPOKEN else NEAR_SHARE):
         return False
     first, last = np.flatnonzero(near)[[0, -1]]
     core = midi[first : last + 1]
@@ -196,7 +200,8 @@ def _is_steady(midi: Floats) -> bool:
 
 def _note(curve: Curve, start: int, end: int, a4_hz: float) -> Note:
     midi = curve.midi[start:end]
-    trembling = vibrato.find(midi, HOP_S)
+    middle_hz = music.midi_to_hz(float(np.median(midi)), a4_hz)
+    trembling = vibrato.find(midi, HOP_S, _window_s(middle_hz))
     centre = _centre(midi, trembling)
     nearest, cents = music.nearest(centre)
     straight = uniform_filter1d(midi, CYCLE, mode="nearest") if trembling else midi
@@ -212,6 +217,11 @@ def _note(curve: Curve, start: int, end: int, a4_hz: float) -> Note:
         confidence=float(np.clip(curve.confidence[start:end].mean(), 0, 1)),
         vibrato=trembling,
     )
+
+
+def _window_s(f0_hz: float) -> float:
+    """About the length of the window through which refinement sees a pitch of this height."""
+    return float(np.clip(SEEN_PERIODS / f0_hz, *SEEN_S))
 
 
 def _centre(midi: Floats, trembling: object) -> float:

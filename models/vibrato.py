@@ -38,12 +38,13 @@ class _Fits:
         return np.asarray((self.rate_hz > RATES[0]) & (self.rate_hz < RATES[-1]))
 
 
-def find(midi: Floats, hop_s: float) -> Vibrato | None:
+def find(midi: Floats, hop_s: float, window_s: float = 0.0) -> Vibrato | None:
     """Vibrato of one note's F0 in semitones, or None where it has none or is under 0.5 s.
 
     Each 0.4 s window is fitted with a line and a sinusoid of 4-8 Hz by least squares; the note
-    has vibrato if at least a third of them agree, or 0.3 s of them at once. It begins where its
-    extent first reaches half of what it becomes.
+    has vibrato if at least a third of them agree. Its extent is the one it grows to: the upper
+    quartile of theirs. It begins where it first has half of that. F0 that was seen through a Hann
+    window of `window_s` has lost some of its extent, which is made good.
     """
     if len(midi) * hop_s < SHORTEST_S:
         return None
@@ -51,11 +52,12 @@ def find(midi: Floats, hop_s: float) -> Vibrato | None:
     shaking = (fits.cents >= LEAST_CENTS) & (fits.share >= LEAST_FIT) & fits.inside
     if shaking.mean() < 1 / 3 or shaking.sum() < 3:
         return None
-    rate, extent = (float(np.median(part[shaking])) for part in (fits.rate_hz, fits.cents))
+    rate = float(np.median(fits.rate_hz[shaking]))
+    extent = float(np.percentile(fits.cents[shaking], 75))
     steadiness = 1 - min(1.0, float(np.std(fits.rate_hz[shaking])) / rate * 3)
     return Vibrato(
         rate_hz=rate,
-        extent_cents=extent,
+        extent_cents=extent / _passed(rate, window_s),
         regularity=float(np.clip(fits.share[shaking].mean() * steadiness, 0, 1)),
         onset_delay_s=_onset(100 * midi, rate, extent, hop_s),
     )
@@ -78,6 +80,12 @@ def without(midi: Floats, hop_s: float) -> Floats:
         part = slice(fits.starts[at], fits.starts[at] + width)
         straight[part] = midi[part] - fits.waves[at] / 100
     return straight
+
+
+def _passed(rate_hz: float, window_s: float) -> float:
+    """The share of a movement at this rate that is left in its average under a Hann window."""
+    cycles = min(rate_hz * window_s, 0.9)
+    return float(np.sinc(cycles) / (1 - cycles**2))
 
 
 def _onset(cents: Floats, rate: float, extent: float, hop_s: float) -> float:
