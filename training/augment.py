@@ -96,7 +96,7 @@ def _encoded(sound: NDArray[np.float32], codec: Codec) -> io.BytesIO:
 
 def _decoded(file: io.BytesIO) -> Floats:
     turned = av.AudioResampler("flt", "mono", ANALYSIS_RATE)
-    with av.open(file) as opened:
+    with av.open(file, "r") as opened:
         frames = [part for frame in opened.decode(audio=0) for part in turned.resample(frame)]
         frames += turned.resample(None)
     return np.concatenate([frame.to_ndarray()[0] for frame in frames]).astype(np.float64)

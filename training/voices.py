@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import soxr
@@ -86,6 +86,10 @@ def tone(rng: np.random.Generator, seconds: float = 4.0) -> Known:
     return Known(samples.astype(np.float32), (f0 * gate)[::10].astype(np.float32))
 
 
+class Making(Protocol):
+    def __call__(self, clip: Clip, seed: int) -> list[Known]: ...
+
+
 def from_clip(clip: Clip, seed: int) -> list[Known]:
     """One clip as it was, spoken at two other pitches, and sung."""
     rng, sound, speech = _taken_apart(clip, seed)
@@ -112,7 +116,7 @@ def of_clips(
     clips: Sequence[Clip],
     folder: Path,
     seed: int,
-    made: Callable[[Clip, int], list[Known]] = from_clip,
+    made: Making = from_clip,
 ) -> list[Known]:
     """What is made of all clips, by two processes, and kept in `folder` for the next time."""
     return _kept(partial(made, seed=seed), clips, folder)

@@ -5,6 +5,7 @@ import pytest
 
 from tests.signals import RATE, noise, tone
 from training import augment
+from training.synthesis import glide, sing
 
 
 def test_noise_is_mixed_at_the_stated_ratio() -> None:
@@ -68,3 +69,14 @@ def test_the_same_seed_gives_the_same_sound() -> None:
     first, second = (augment.degrade(tone(200).samples, np.random.default_rng(7)) for _ in range(2))
 
     np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("codec", augment.CODECS, ids=lambda codec: f"{codec.name}-{codec.bits}")
+def test_a_codec_neither_delays_nor_rescales(codec: augment.Codec) -> None:
+    sound = sing(glide(1.5, 120, 240)).audio.samples.astype(float)
+
+    back = augment.coded(sound, codec)
+
+    assert len(back) == len(sound)
+    assert np.corrcoef(sound, back)[0, 1] > 0.9
+    assert np.std(back) == pytest.approx(np.std(sound), rel=0.15)
