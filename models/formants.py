@@ -11,7 +11,6 @@ from torch import Tensor
 from models.framing import Joined, chunks, gaussian
 
 ORDER = 10  # five formants under the ceiling
-TRACKED = 3
 WINDOW_S = 0.05  # twice the effective 25 ms
 EMPHASIS_HZ = 50.0
 AT_ONCE = 128  # frames: few enough to stay in a core's cache
@@ -57,19 +56,22 @@ def reach(rate: int) -> int:
 
 
 def _burg(frames: Tensor) -> Tensor:
-    """(frames, order) prediction coefficients."""
+    """(frames, order) prediction coefficients.
+
+    What is left of the energy follows from each reflection, so it is summed only once.
+    """
     coefficients = frames.new_zeros(len(frames), ORDER)
     forward, backward = frames[:, 1:], frames[:, :-1]
+    energy = (forward * forward).sum(1) + (backward * backward).sum(1)
     for m in range(ORDER):
-        energy = (forward * forward).sum(1) + (backward * backward).sum(1)
-        k = 2 * (forward * backward).sum(1) / energy.clamp_min(1e-30)
+        k = (2 * (forward * backward).sum(1) / energy.clamp_min(1e-30))[:, None]
         old = coefficients[:, :m].clone()
-        coefficients[:, :m] = old - k[:, None] * old.flip(1)
-        coefficients[:, m] = k
-        forward, backward = (
-            (forward - k[:, None] * backward)[:, 1:],
-            (backward - k[:, None] * forward)[:, :-1],
-        )
+        coefficients[:, :m] = old - k * old.flip(1)
+        coefficients[:, m : m + 1] = k
+        ahead = torch.addcmul(forward, k, backward, value=-1)
+        backward = torch.addcmul(backward, k, forward, value=-1)
+        energy = (1 - k[:, 0] ** 2) * energy - ahead[:, 0] ** 2 - backward[:, -1] ** 2
+        forward, backward = ahead[:, 1:], backward[:, :-1]
     return coefficients
 
 
@@ -97,11 +99,12 @@ IMPOSSIBLE = 1e6
 
 
 def track(found: Floats, ceiling: float) -> Floats:
-    """(frames, 3) F1-F3 of consecutive voiced frames: the cheapest path through the candidates.
+    """(frames, 4, 2) F1-F4 and bandwidths of consecutive voiced frames: the cheapest path.
 
-    A choice costs its distance from where formants are expected, the candidates it leaves out, and
-    resonances that stay so broad that they only model the tilt of the spectrum; a step costs the
-    movement in octaves (after Xia & Espy-Wilson 2000). NaN where there are not three candidates.
+    A choice of F1-F3 costs its distance from where formants are expected, the candidates it leaves
+    out, and resonances that stay so broad that they only model the tilt of the spectrum; a step
+    costs the movement in octaves (after Xia & Espy-Wilson 2000). F4 is the next candidate above.
+    NaN where there are not three candidates, F4 where there is no fourth.
     """
     choices, skips = _choices(found.shape[1])
     options = found[..., 0][:, choices]  # (frames, options, 3)
@@ -112,8 +115,10 @@ def track(found: Floats, ceiling: float) -> Floats:
     local = (EXPECTATION * away + FLATNESS * flat).sum(2) + SKIP * skips
     local = np.where(np.isnan(local), IMPOSSIBLE, local)
     path = _cheapest(local, np.log2(np.where(np.isnan(options), 1.0, options)))
-    chosen = options[np.arange(len(path)), path]
-    chosen[local[np.arange(len(path)), path] >= IMPOSSIBLE] = np.nan
+    row = np.arange(len(path))
+    above = np.pad(found, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan)
+    chosen = above[row[:, None], np.c_[choices, choices[:, -1] + 1][path]]
+    chosen[local[row, path] >= IMPOSSIBLE] = np.nan
     return np.asarray(chosen)
 
 
@@ -130,16 +135,17 @@ def _choices(count: int) -> tuple[NDArray[np.int64], Floats]:
 def _cheapest(local: Floats, logs: Floats) -> NDArray[np.int64]:
     """Viterbi over (frames, options)."""
     frames, options = local.shape
-    back = np.zeros((frames, options), np.int64)
-    cost = local[0] if frames else np.empty(0)
     usable = local < IMPOSSIBLE
+    both = usable[1:, :, None] & usable[:-1, None, :]
+    moved = np.abs(logs[1:, :, None] - logs[:-1, None, :]).sum(3)
+    steps = np.where(both, MOVEMENT * moved, 0.0)  # (frames - 1, options, options before)
+    back = np.zeros((frames, options), np.int64)
+    every = np.arange(options)
+    cost = local[0] if frames else np.empty(0)
     for i in range(1, frames):
-        step = MOVEMENT * np.abs(logs[i][:, None] - logs[i - 1][None]).sum(2)
-        step[~usable[i]] = 0.0
-        step[:, ~usable[i - 1]] = 0.0
-        total = step + cost
+        total = steps[i - 1] + cost
         back[i] = total.argmin(1)
-        cost = total[np.arange(options), back[i]] + local[i]
+        cost = total[every, back[i]] + local[i]
     path = np.zeros(frames, np.int64)
     if frames:
         path[-1] = cost.argmin()

@@ -66,7 +66,8 @@ def _autocorrelation(frames: Tensor, lags: int) -> Tensor:
 
 
 def _fast(size: int) -> int:
-    """The next length that has no prime factor over 5."""
+    """The next even length that has no prime factor over 5."""
+    size += size % 2
     while True:
         rest = size
         for factor in (2, 3, 5):
@@ -74,7 +75,7 @@ def _fast(size: int) -> int:
                 rest //= factor
         if rest == 1:
             return size
-        size += 1
+        size += 2
 
 
 def _highest(curve: Tensor, longest: int) -> Tensor:

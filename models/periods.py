@@ -36,6 +36,11 @@ class _Walk:
     position: list[Floats]
     period: list[Floats]
 
+    def add(self, stretch: Wholes, position: Floats, period: Floats) -> None:
+        self.stretch.append(stretch)
+        self.position.append(position)
+        self.period.append(period)
+
     def joined(self) -> tuple[Wholes, Floats, Floats]:
         empty = np.empty(0)
         return (
@@ -96,9 +101,8 @@ def find(
     if not len(stretches.take):
         return [np.empty(0) for _ in takes]
     middle = _extremum(signal, stretches)
-    left = _walk(signal, stretches, middle, -1).joined()
-    right = _walk(signal, stretches, middle, +1).joined()
-    stretch, position = _merged(stretches, middle, left, right)
+    left, right = _walk(signal, stretches, middle)
+    stretch, position = _merged(stretches, middle, left.joined(), right.joined())
     take = stretches.take[stretch]
     return [np.sort(position[take == i]) - signal.starts[i] for i in range(len(takes))]
 
@@ -141,39 +145,40 @@ def _extremum(signal: _Signal, stretches: _Stretches) -> Floats:
     return np.asarray(first - 1 + best + shift)
 
 
-def _walk(signal: _Signal, stretches: _Stretches, start: Floats, way: int) -> _Walk:
-    """All stretches advance one period a step until each has left its voiced part."""
-    walk = _Walk([], [], [])
-    stretch, position = np.arange(len(start)), start.copy()
+def _walk(signal: _Signal, stretches: _Stretches, start: Floats) -> tuple[_Walk, _Walk]:
+    """The walks to the left and to the right of each stretch's start.
+
+    All stretches go both ways side by side, one period a step, until each has left its voiced part.
+    """
+    walks = _Walk([], [], []), _Walk([], [], [])
+    stretch, position = np.tile(np.arange(len(start)), 2), np.tile(start, 2)
+    way = np.repeat([-1, 1], len(start))
     while len(stretch):
-        take = stretches.take[stretch]
-        f0 = signal.f0(take, position)
+        f0 = signal.f0(stretches.take[stretch], position)
         known = np.isfinite(f0)
-        stretch, position, f0, take = stretch[known], position[known], f0[known], take[known]
+        stretch, position, way, f0 = stretch[known], position[known], way[known], f0[known]
         if not len(stretch):
             break
         position, match, peak = _next_pulse(signal, position, signal.rate / f0, way)
-        loud = peak / np.maximum(signal.peaks[take], 1e-30)
-        outside = (
-            position < stretches.left[stretch] if way < 0 else position > stretches.right[stretch]
-        )
+        loud = peak / np.maximum(signal.peaks[stretches.take[stretch]], 1e-30)
+        end = np.where(way < 0, stretches.left[stretch], stretches.right[stretch])
+        outside = way * (position - end) > 0
         edge = (match > EDGE_MATCH) & (loud > EDGE_QUIET)
         keep = np.where(outside, edge, (match > MATCH) & (loud > QUIET))
-        walk.stretch.append(stretch[keep])
-        walk.position.append(position[keep])
-        walk.period.append(signal.rate / f0[keep])
-        stretch, position = stretch[~outside], position[~outside]
-    return walk
+        for walk, these in zip(walks, (keep & (way < 0), keep & (way > 0)), strict=True):
+            walk.add(stretch[these], position[these], signal.rate / f0[these])
+        stretch, position, way = stretch[~outside], position[~outside], way[~outside]
+    return walks
 
 
 def _next_pulse(
-    signal: _Signal, position: Floats, period: Floats, way: int
+    signal: _Signal, position: Floats, period: Floats, way: Wholes
 ) -> tuple[Floats, Floats, Floats]:
     """Where the waveform around each position is found again, how well, and its peak there."""
     half = 0.5 * period
     first = np.floor(position - half + 0.5).astype(np.int64)
     width = np.floor(position + half + 0.5).astype(np.int64) - first + 1
-    near, far = (NEAREST, FURTHEST) if way > 0 else (-FURTHEST, -NEAREST)
+    near, far = np.where(way > 0, NEAREST, -FURTHEST), np.where(way > 0, FURTHEST, -NEAREST)
     low = np.floor(position + near * period - half).astype(np.int64)
     lags = np.ceil(position + far * period - half).astype(np.int64) - low + 1
     match, other = _correlation(signal.samples, first, width, low, lags)
@@ -189,25 +194,32 @@ def _correlation(
 ) -> tuple[Floats, Floats]:
     """Normalised correlation (rows, lags) of one period with each shift of its neighbour."""
     widest, most = int(width.max()), int(lags.max())
-    clipped = np.clip(first, 0, len(samples) - widest)
-    one = sliding_window_view(samples, widest)[clipped].copy()
-    one[np.arange(widest) >= width[:, None]] = 0.0
     reach = widest + most
-    other = sliding_window_view(samples, reach)[np.clip(low, 0, len(samples) - reach)]
+    one = _rows(samples, first, widest)
+    one[np.arange(widest) >= width[:, None]] = 0.0
+    other = _rows(samples, low, reach)
     size = next_fast_len(reach, real=True)
     product = irfft(rfft(one, size).conj() * rfft(other, size), size)[:, :most]
-    energy = np.concatenate([np.zeros((len(other), 1)), np.cumsum(other**2, axis=1)], axis=1)
-    lag = np.arange(most)
-    ends = np.take_along_axis(energy, np.minimum(lag + width[:, None], reach), axis=1)
-    norm = np.sqrt((one**2).sum(axis=1, keepdims=True) * (ends - energy[:, :most]))
+    energy = np.zeros((len(other), reach + 1))
+    np.cumsum(other**2, axis=1, out=energy[:, 1:])
+    ends = np.minimum(np.arange(most) + width[:, None], reach)
+    lasting = energy[np.arange(len(ends))[:, None], ends] - energy[:, :most]
+    norm = np.sqrt((one**2).sum(axis=1, keepdims=True) * lasting)
     faint = norm <= 1e-12 * (norm.max() + 1e-30)
     return np.where(faint, 0.0, product / np.where(faint, 1.0, norm)), other
 
 
+def _rows(samples: Floats, first: Wholes, width: int) -> Floats:
+    """(rows, width): the samples from each first one on. Windowed views cost more for few rows."""
+    inside = np.clip(first, 0, len(samples) - width)
+    return np.asarray(samples[inside[:, None] + np.arange(width)])
+
+
 def _best(match: Floats, lags: Wholes) -> tuple[Wholes, Floats, Floats]:
     """Index, height and sub-sample shift of each row's highest local maximum (-1: none)."""
-    match = np.pad(match, ((0, 0), (1, 1)))
-    before, at, after = match[:, :-2], match[:, 1:-1], match[:, 2:]
+    padded = np.zeros((len(match), match.shape[1] + 2))
+    padded[:, 1:-1] = match
+    before, at, after = padded[:, :-2], match, padded[:, 2:]
     inside = np.arange(at.shape[1]) < lags[:, None] - 1
     top = np.where((at >= before) & (at >= after) & inside, at, -1.0)
     best = top.argmax(axis=1)

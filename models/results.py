@@ -161,7 +161,13 @@ class Timbre(FamilyResult):
     f1_hz: WholeFrames = []
     f2_hz: WholeFrames = []
     f3_hz: WholeFrames = []
+    f4_hz: WholeFrames = []
     hnr_db: Frames = []
+    ltas_db: Frames = Field(
+        default=[],
+        description="Long-term average spectrum of the voiced frames: the level of every 100 Hz "
+        "from 0 Hz, in dB re the energy of the whole.",
+    )
 
 
 class Emotion(FamilyResult):

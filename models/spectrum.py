@@ -16,6 +16,8 @@ SEARCH = 0.1  # of F0, around where a harmonic should be
 AT_ONCE = 256  # frames: few enough to stay in a core's cache
 WIDEST = 40  # bins a peak is searched over, each side
 NASAL_POLE_HZ = 250.0
+LTAS_HZ = 100.0  # width of a band of the long-term average spectrum
+TILT_HZ = (100.0, 5000.0)
 
 Floats = NDArray[np.float64]
 
@@ -83,10 +85,11 @@ def _levels(power: Tensor, f0: Tensor, formants: Tensor) -> Tensor:
     h1, h2 = _peak(db, f0, near), _peak(db, 2 * f0, near)
     a1, a3 = _peak(db, formants[:, 0], half), _peak(db, formants[:, 2], half)
     p0 = _peak(db, torch.full_like(f0, NASAL_POLE_HZ), half.clamp_max(NASAL_POLE_HZ - 50))
-    low = formants[:, :2]
-    true_h1 = h1 - boost_db(f0, low)
-    true_h2 = h2 - boost_db(2 * f0, low)
-    true_a3 = a3 - boost_db(formants[:, 2], formants)
+    width = bandwidth_hz(formants, f0[:, None])
+    low, narrow = formants[:, :2], width[:, :2]
+    true_h1 = h1 - boost_db(f0, low, narrow)
+    true_h2 = h2 - boost_db(2 * f0, low, narrow)
+    true_a3 = a3 - boost_db(formants[:, 2], formants, width)
     apart = (formants[:, 0] - NASAL_POLE_HZ).abs() > f0  # else both are the same harmonic
     nasal = torch.where(apart, a1 - p0, torch.nan)
     return torch.stack([true_h1 - true_h2, true_h1 - true_a3, nasal], 1)
@@ -107,9 +110,9 @@ def _peak(db: Tensor, hz: Tensor, reach_hz: Tensor) -> Tensor:
     return torch.where(hz.isnan(), torch.nan, top)
 
 
-def boost_db(hz: Tensor, formants: Tensor) -> Tensor:
+def boost_db(hz: Tensor, formants: Tensor, bandwidths: Tensor) -> Tensor:
     """What resonances (frames, count) add at `hz` (frames,), re their gain at 0 Hz."""
-    radius = torch.exp(-torch.pi * bandwidth_hz(formants) / RATE)
+    radius = torch.exp(-torch.pi * bandwidths / RATE)
     angle, place = 2 * torch.pi * formants / RATE, (2 * torch.pi * hz / RATE)[:, None]
     still = (1 - 2 * radius * torch.cos(angle) + radius**2) ** 2
     below = 1 - 2 * radius * torch.cos(place + angle) + radius**2
@@ -117,8 +120,8 @@ def boost_db(hz: Tensor, formants: Tensor) -> Tensor:
     return (10 * torch.log10(still / (below * above))).sum(1)
 
 
-def bandwidth_hz(formant: Tensor) -> Tensor:
-    """Of a formant at that frequency (Hawks & Miller 1995)."""
+def bandwidth_hz(formant: Tensor, f0: Tensor) -> Tensor:
+    """Of a formant at that frequency in a voice of that pitch (Hawks & Miller 1995)."""
     low = (165.327516, -6.73636734e-1, 1.80874446e-3, -4.52201682e-6, 7.49514e-9, -4.70219241e-12)
     high = (
         15.8146139,
@@ -128,7 +131,10 @@ def bandwidth_hz(formant: Tensor) -> Tensor:
         -1.07099364e-11,
         7.91528509e-16,
     )
-    return torch.where(formant < 500, _polynomial(formant, low), _polynomial(formant, high))
+    smaller = 1 + 0.25 * (f0.clamp(80.0, 500.0) - 132) / 88  # tracts have higher voices
+    return smaller * torch.where(
+        formant < 500, _polynomial(formant, low), _polynomial(formant, high)
+    )
 
 
 def _polynomial(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
@@ -148,10 +154,27 @@ def shape(mean_power: Floats) -> dict[str, tuple[float, str]]:
         "hammarberg_index_db": (_top(db, 0, 2000) - _top(db, 2000, 5000), "dB"),
         "slope_0_500_db_per_khz": (_slope(hz, db, 0, 500), "dB/kHz"),
         "slope_500_1500_db_per_khz": (_slope(hz, db, 500, 1500), "dB/kHz"),
+        "spectral_tilt_db_per_octave": (_tilt(ltas_db(mean_power)), "dB/octave"),
         "spectral_centroid_hz": (float((hz * mean_power).sum() / mean_power.sum()), "Hz"),
         "spectral_rolloff_hz": (float(np.interp(ROLLOFF, share, hz)), "Hz"),
         "singers_formant_db": (_band(mean_power, 2400, 3200) - _band(mean_power, 0, 2000), "dB"),
     }
+
+
+def ltas_db(mean_power: Floats) -> Floats:
+    """(bands,) Level of every 100 Hz from 0 to 8 kHz, re the energy of the whole."""
+    edges = np.arange(0.0, RATE / 2 + 1, LTAS_HZ) / BIN_HZ + 0.5  # bin i reaches i to i + 1
+    below = np.concatenate([[0.0], np.cumsum(mean_power)])
+    bands = np.diff(np.interp(edges, np.arange(len(below)), below))
+    total = max(float(bands.sum()), 1e-30)
+    return np.asarray(10 * np.log10(bands / total + 1e-12))
+
+
+def _tilt(ltas: Floats) -> float:
+    """Of the straight line through the levels of the bands over the logarithm of frequency."""
+    centre = (np.arange(len(ltas)) + 0.5) * LTAS_HZ
+    part = (centre > TILT_HZ[0]) & (centre < TILT_HZ[1])
+    return float(np.polyfit(np.log2(centre[part]), ltas[part], 1)[0])
 
 
 ROLLOFF = 0.85  # of the energy lies below
@@ -160,6 +183,7 @@ SHAPES = (
     "hammarberg_index_db",
     "slope_0_500_db_per_khz",
     "slope_500_1500_db_per_khz",
+    "spectral_tilt_db_per_octave",
     "spectral_centroid_hz",
     "spectral_rolloff_hz",
     "singers_formant_db",

@@ -47,11 +47,11 @@ def _by_family(
 
 def _peers(section: Section, chosen: takes.Takes, ours: float) -> None:
     try:
-        from cli.bench import peers
+        from training.evaluation import instruments
 
-        smile = peers.OpenSmile()
+        smile = instruments.OpenSmile()
         smile(chosen.audios[0])
-        by_praat = _seconds(lambda: [peers.praat(take) for take in chosen.audios])
+        by_praat = _seconds(lambda: [instruments.praats_report(take) for take in chosen.audios])
     except ImportError as error:
         section.notes.append(f"No peer was measured: {error.name} is not installed.")
         return

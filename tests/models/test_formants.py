@@ -31,7 +31,9 @@ def test_formants_of_real_speech_are_praats() -> None:
 
         same.append(np.abs(shared[:, :3, 0] - peer))
         runs = np.split(own, np.flatnonzero(np.diff(times) > 0.015) + 1)
-        ours.append(np.abs(np.concatenate([formants.track(r, CEILING) for r in runs]) - peer))
+        ours.append(
+            np.abs(np.concatenate([formants.track(r, CEILING)[:, :3, 0] for r in runs]) - peer)
+        )
     assert np.nanmedian(np.concatenate(same), axis=0).max() < 1
     assert np.nanquantile(np.concatenate(same), 0.95, axis=0).max() < 5
     assert np.nanmedian(np.concatenate(ours), axis=0).max() < 5
@@ -44,8 +46,9 @@ def test_resonances_of_a_known_tract_are_found() -> None:
 
     found = np.median(formants.track(options(low, np.arange(0.2, 0.8, 0.01), 10_000), 5000), axis=0)
 
-    truth = np.array([hz for hz, _ in synthesis.VOWEL_A[:3]])
-    assert np.all(np.abs(found - truth) < 0.06 * truth)
+    truth = np.array(synthesis.VOWEL_A[:4])
+    assert np.all(np.abs(found - truth)[:, 0] < 0.06 * truth[:, 0])
+    assert np.all(found[:, 1] < 3 * truth[:, 1])
 
 
 def test_the_ceiling_follows_the_voice_that_was_named_or_its_pitch() -> None:
@@ -72,5 +75,14 @@ def test_a_resonance_that_stays_too_broad_is_no_formant() -> None:
     frames = np.stack([np.stack([steady, np.full(5, 100.0)], 1)] * 30)
     spoilt = np.stack([np.stack([hidden, broad], 1)] * 30)
 
-    assert np.all(formants.track(frames, CEILING) == steady[:3])
-    assert np.all(formants.track(spoilt, CEILING) == steady[:3])
+    assert np.all(formants.track(frames, CEILING)[..., 0] == steady[:4])
+    assert np.all(formants.track(spoilt, CEILING)[:, :3, 0] == steady[:3])
+
+
+def test_without_a_fourth_candidate_there_is_no_f4() -> None:
+    three = np.array([[500.0, 80.0], [1500.0, 90.0], [2500.0, 120.0], [np.nan] * 2, [np.nan] * 2])
+
+    found = formants.track(np.stack([three] * 5), CEILING)
+
+    assert np.all(found[:, :3] == three[:3])
+    assert np.all(np.isnan(found[:, 3]))

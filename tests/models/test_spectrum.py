@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.signal import lfilter
 
 from models import spectrum
 from models.framing import join
@@ -34,17 +35,17 @@ def test_harmonics_are_compared_without_what_the_formants_add() -> None:
     found = measured(harmonics(0, -6, -9, -12, -15, -18), 200.0, tract)
 
     formants = torch.tensor([tract[:2]])
-    boost = spectrum.boost_db(torch.tensor([400.0]), formants) - spectrum.boost_db(
-        torch.tensor([200.0]), formants
+    widths = spectrum.bandwidth_hz(formants, torch.tensor([200.0]))
+    boost = spectrum.boost_db(torch.tensor([400.0]), formants, widths) - spectrum.boost_db(
+        torch.tensor([200.0]), formants, widths
     )
     assert np.median(found.h1_h2_db) == pytest.approx(6 + float(boost[0]), abs=0.1)
 
 
 def test_a_resonator_boosts_by_its_own_response() -> None:
-    sung = synthesis.sing(synthesis.contour(1.0, 100))
-    assert spectrum.boost_db(torch.tensor([500.0]), torch.tensor([[500.0]])) > 15
-    assert abs(float(spectrum.boost_db(torch.tensor([1.0]), torch.tensor([[500.0]])))) < 0.01
-    assert len(sung.audio.samples) == 16_000
+    tract, width = torch.tensor([[500.0]]), torch.tensor([[60.0]])
+    assert spectrum.boost_db(torch.tensor([500.0]), tract, width) > 15
+    assert abs(float(spectrum.boost_db(torch.tensor([1.0]), tract, width))) < 0.01
 
 
 def test_band_ratios_are_praats_within_a_tenth_of_a_decibel() -> None:
@@ -70,3 +71,30 @@ def test_flux_is_nothing_for_a_steady_voice_and_unknown_over_a_gap() -> None:
 
     assert np.isnan(found.flux[[0, 2]]).all()
     assert found.flux[[1, 3]].max() < 0.01
+
+
+def test_the_long_term_spectrum_and_its_tilt_are_praats() -> None:
+    samples = lfilter([1.0], [1.0, -0.9], np.random.default_rng(0).standard_normal(16_000))
+    found = measured(samples, 200.0, (730.0, 1090.0, 2440.0)).mean_power[0]
+
+    ours = spectrum.ltas_db(found)
+
+    ltas = praat.ask(praat.sound(samples[1750:14_250]), "To Ltas", 100)
+    levels = np.array([praat.ask(ltas, "Get value in bin", i + 1) for i in range(80)])
+    theirs = levels - 10 * np.log10(np.sum(10 ** (levels / 10)))
+    assert np.median(np.abs(ours - theirs)[:50]) < 0.3
+    slope = np.polyfit(np.log2(np.arange(150.0, 5000.0, 100.0)), theirs[1:50], 1)[0]
+    tilt, unit = spectrum.shape(found)["spectral_tilt_db_per_octave"]
+    assert unit == "dB/octave"
+    assert tilt == pytest.approx(slope, abs=0.1)
+
+
+def test_a_long_term_spectrum_is_relative_to_its_energy() -> None:
+    rng = np.random.default_rng(0)
+    power = rng.uniform(0, 1, spectrum.SIZE // 2 + 1)
+
+    ltas = spectrum.ltas_db(power)
+
+    assert len(ltas) == 80
+    assert np.sum(10 ** (ltas / 10)) == pytest.approx(1)
+    np.testing.assert_allclose(spectrum.ltas_db(1e-6 * power), ltas)
