@@ -96,7 +96,7 @@ def _worst_notes(results: Results) -> str:
 def _unsteadiest_notes(results: Results) -> str:
     pitch = results["pitch"]
     assert isinstance(pitch, Pitch)  # the measure came from it
-    notes = [note for note in scoring.held_notes(pitch) if note.vibrato is None]
+    notes = scoring.notes_without_vibrato(pitch)
     worst = sorted(notes, key=lambda note: -note.stability_cents)[:NAMED_NOTES]
     told = [f"{note.name} at {note.start_s:.1f} s ({note.stability_cents:.0f})" for note in worst]
     return f" Least steady: {listed(told)}."

@@ -58,10 +58,12 @@ def curve(*anchors: tuple[float, float]) -> Curve:
 def by_rank(values: Sequence[float], better: Better) -> Curve:
     """From the 1st, 10th, 50th, 90th and 99th percentile: no ordinary take earns 0 or 100.
 
-    Both ends are one outer step further out: 0 points beyond the worst hundredth, 100 beyond the
-    best. Ranks that share a value share the mean of their points.
+    Both ends lie further out than the outer ranks by their last step (twice as far from the
+    middle, where that is best): 0 points beyond the worst, 100 beyond the best. Ranks that share
+    a value share the mean of their points.
     """
-    steps = values[1] - values[0], values[-1] - values[-2]
+    beside = 2 if better == "middle" else 1
+    steps = values[beside] - values[0], values[-1] - values[-1 - beside]
     ends = values[0] - max(steps[0], _tenth(values)), values[-1] + max(steps[1], _tenth(values))
     inner = EARNED_OFF_MIDDLE if better == "middle" else EARNED
     outer = (0.0, 0.0) if better == "middle" else (0.0, 100.0)

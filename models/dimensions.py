@@ -172,7 +172,7 @@ def _pace(percentiles: Percentiles) -> Dimension:
             ),
         ),
         "Syllables a second without pauses: 100 points at the middle of ordinary takes, 75 where "
-        f"eight of ten lie between ({rate}; {READERS}), set by us. Words a minute, where there is "
+        f"eight of ten lie between ({rate}; {BOTH}), set by us. Words a minute, where there is "
         "a transcript: broadcasters are advised 160-180 (Rodero 2012).",
         ignores="Language (the norm is English), the listener, and what the text asks for; fast "
         "speech that drops syllables is counted as slower than it is.",

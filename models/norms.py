@@ -2,10 +2,10 @@
 
 Both tables are written by `python -m training.evaluation.score_norms CORPORA`, never by hand.
 
-PERCENTILES are of one 8 s take from each of the readers of LibriSpeech and, but for fluency, the
-spoken orders of Picovoice (English, their own microphones). WITHIN_PERSON_SD is from pairs of
-takes by the actors of RAVDESS: same sentence, emotion and intensity, minutes apart, about 3.5 s
-each. Longer takes vary less; takes of other days vary more.
+PERCENTILES are of one 8 s take from each of the readers of LibriSpeech and, but for pauses and
+runs, the spoken orders of Picovoice (English, their own microphones). WITHIN_PERSON_SD is from
+pairs of takes by the actors of RAVDESS: same sentence, emotion and intensity, minutes apart, about
+3.5 s each. Longer takes vary less; takes of other days vary more.
 """
 
 from collections.abc import Mapping
@@ -21,16 +21,16 @@ def smallest_real_change(name: str) -> float | None:
 
 
 PERCENTILES: Mapping[str, tuple[float, float, float, float, float]] = {
-    "clarity.vowel_space_area_bark2": (5.5, 10.1, 16.0, 23.8, 30.5),
-    "fluency.articulation_rate_sps": (3.42, 3.91, 4.54, 5.2, 5.71),
-    "fluency.mean_length_of_run": (4.7, 6.25, 11.7, 31.6, 40.0),
+    "clarity.vowel_space_area_bark2": (5.64, 9.94, 16.0, 24.1, 30.4),
+    "fluency.articulation_rate_sps": (3.3, 3.91, 4.68, 5.57, 6.13),
+    "fluency.mean_length_of_run": (4.75, 6.25, 11.7, 31.6, 40.0),
     "fluency.pauses_per_minute": (0.0, 0.0, 9.36, 23.2, 26.3),
     "fluency.phonation_ratio": (0.481, 0.684, 0.883, 1.0, 1.0),
-    "prosody.expressiveness": (0.285, 0.382, 0.572, 0.771, 0.86),
-    "timbre.cpps_voiced_db": (9.85, 12.0, 14.3, 16.4, 17.9),
-    "timbre.hnr_db": (3.93, 6.04, 10.1, 13.7, 15.3),
-    "timbre.jitter_local": (1.42, 1.79, 2.44, 3.23, 4.81),
-    "timbre.shimmer_local": (6.18, 7.4, 9.5, 13.5, 15.0),
+    "prosody.expressiveness": (0.281, 0.383, 0.579, 0.779, 0.864),
+    "timbre.cpps_voiced_db": (9.81, 12.0, 14.3, 16.6, 18.1),
+    "timbre.hnr_db": (4.13, 6.4, 10.2, 13.8, 16.1),
+    "timbre.jitter_local": (1.39, 1.76, 2.47, 3.4, 4.53),
+    "timbre.shimmer_local": (5.27, 6.58, 9.37, 12.5, 14.7),
 }
 
 WITHIN_PERSON_SD: Mapping[str, float] = {}

@@ -65,6 +65,11 @@ def held_notes(pitch: Pitch) -> list[Note]:
     ]
 
 
+def notes_without_vibrato(pitch: Pitch) -> list[Note]:
+    """Those long enough to be held, however still: leaving the restless out would flatter them."""
+    return [n for n in pitch.notes if n.vibrato is None and n.end_s - n.start_s >= HELD_S]
+
+
 def off_cents(note: Note, offset: float) -> float:
     """From the nearest semitone of the take's own tuning, -50..50."""
     return (note.cents - offset + 50) % 100 - 50
@@ -170,9 +175,9 @@ def _notes_off(pitch: Pitch) -> Measure | Absence:
 
 
 def _notes_unsteady(pitch: Pitch) -> Measure | Absence:
-    notes = [note for note in held_notes(pitch) if note.vibrato is None]
+    notes = notes_without_vibrato(pitch)
     if not notes:
-        return _too_few_notes(0, 1, "held notes without vibrato")
+        return _too_few_notes(0, 1, "notes without vibrato")
     scatter = [note.stability_cents for note in notes]
     return _over_notes(median(scatter), scatter, "cents", notes)
 

@@ -70,14 +70,17 @@ def test_every_sentence_can_be_filled_and_ends() -> None:
 def test_hurried_speech_is_told_its_rate_and_its_target() -> None:
     rate = _measure(7.2, evidence_s=[(0.3, 6.0)])
 
-    [first] = _advice({"fluency": Fluency(measures={"articulation_rate_sps": rate})})
+    fluency = Fluency(measures={"articulation_rate_sps": rate})
+
+    [first] = _advice({"fluency": fluency})
 
     assert first.dimension == "pace"
     assert first.finding.startswith("You articulate 7.2 syllables a second")
     assert f"{PERCENTILES['fluency.articulation_rate_sps'][3]:.2g}" in first.finding
     assert first.measures == {"fluency.articulation_rate_sps": 7.2}
     assert first.evidence_s == [(0.3, 6.0)]
-    assert first.expected_benefit == pytest.approx(GOOD)  # nobody in a hundred is as fast
+    reached = score({"fluency": fluency}, Options())["pace"].value
+    assert first.expected_benefit == pytest.approx(GOOD - (reached or 0))
 
 
 def test_slow_speech_is_told_otherwise() -> None:

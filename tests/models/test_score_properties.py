@@ -286,16 +286,14 @@ def test_singing_nearer_to_the_notes_never_lowers_intonation(
 
 
 @some
-@given(st.lists(st.floats(1, 59), min_size=3, max_size=8), st.floats(0, 1))
+@given(st.lists(st.floats(1, 150), min_size=3, max_size=8), st.floats(0, 1))
 def test_steadier_notes_never_lower_pitch_stability(scatter: list[float], steadier: float) -> None:
     before, after = (
         _sung([0.0] * len(scatter), [scale * s for s in scatter])["pitch_stability"]
         for scale in (1.0, steadier)
     )
 
-    assert before is not None
-    assert after is not None
-    assert after >= before - 1e-9
+    assert before is None or (after is not None and after >= before - 1e-9)  # None: no song
 
 
 def _intonation(cents: list[float]) -> float:

@@ -20,7 +20,12 @@ from training.evaluation.intervals import Interval, of_ratio
 from training.evaluation.score_takes import ORDINARY, Take, values
 
 NORMS = Path(norms.__file__)
-READERS = "librispeech_subset"  # an order is said in one breath: it tells nothing of fluency
+READERS = "librispeech_subset"
+OF_READERS = (  # an order is said in one breath: it tells nothing of pauses
+    "fluency.phonation_ratio",
+    "fluency.pauses_per_minute",
+    "fluency.mean_length_of_run",
+)
 FEWEST_PAIRS = 40
 MAIN = (  # measures that no score uses, or not alone, but that people follow
     "pitch.f0_median_hz",
@@ -82,11 +87,13 @@ def _icc(asked: Sequence[Sequence[tuple[float, float]]]) -> float:
     return (between - within) / (between + within) if between + within else float("nan")
 
 
-def percentiles(ordinary: Mapping[str, Sequence[Take]]) -> dict[str, tuple[float, ...]]:
+def percentiles(
+    ordinary: Mapping[str, Sequence[Take]], names: Iterable[str] = tuple(norms.PERCENTILES)
+) -> dict[str, tuple[float, ...]]:
     """Of every measure that is scored by rank: at norms.RANKS."""
     found = {}
-    for name in norms.PERCENTILES:
-        heard = [READERS] if name.startswith("fluency.") else list(ordinary)
+    for name in names:
+        heard = [READERS] if name in OF_READERS else list(ordinary)
         pool = np.concatenate([values(ordinary[corpus], name) for corpus in heard])
         found[name] = tuple(_three_digits(each) for each in np.percentile(pool, norms.RANKS))
     return found
@@ -121,7 +128,8 @@ def write(path: Path, ranks: Mapping[str, Sequence[float]], sds: Mapping[str, fl
 def _filled(text: str, table: str, rows: Mapping[str, str]) -> str:
     lines = "".join(f'    "{name}": {row},\n' for name, row in sorted(rows.items()))
     pattern = rf"(^{table}: [^=]* = )\{{.*?\}}$"
-    filled, count = re.subn(pattern, rf"\g<1>{{\n{lines}}}", text, flags=re.M | re.S)
+    block = f"{{\n{lines}}}" if rows else "{}"
+    filled, count = re.subn(pattern, lambda m: m[1] + block, text, flags=re.M | re.S)
     if count != 1:
         raise ValueError(f"no table {table} to fill")
     return filled
