@@ -68,13 +68,14 @@ def measure(
             other_making(
                 "Speech resynthesised by linear prediction",
                 "The same speakers without WORLD: pulses and noise through the clip's own"
-                f" order-{pitch_material.ORDER} filters. Nobody's training held any of this.",
+                f" order-{pitch_material.ORDER} filters. No tracker was trained on this making.",
                 compared(field, exact.predicted, fast_only=True),
             ),
             other_making(
                 "Source-filter voices",
                 f"{pitch_material.IMAGINED} voices of our synthesiser on sung lines of 46-1400 Hz,"
-                " throats at random; home ground: our training held others of its kind.",
+                " throats at random; the babble is of the same voices, so that noise sings too."
+                " Home ground: our training held others of their kind.",
                 compared(field, pitch_material.imagined(), fast_only=True),
             ),
             *agreement(field, pitch_material.natural(corpora)),

@@ -18,10 +18,11 @@ from training.recipes.pitch import CORPORA, split
 from training.synthesis import RATE, Voice, sing
 from training.voices import Known
 
-SECONDS = 4  # taken of a clip
+SECONDS = 3  # of a clip that is made again
+NATURAL_S = 4  # of a clip as it was: some begin with a second of silence
 TRANSPOSED = 0.7  # octaves at most, as in METHODS
 SEED, IMAGINED_SEED = 1, 7_700_000  # the second is far from those of the training material
-IMAGINED = 30  # voices
+IMAGINED = 24  # voices
 ORDER = 18  # of linear prediction: two poles a kilohertz, and two
 FRAME = 320  # samples: 20 ms
 STEP = round(RATE * resynthesis.PERIOD / 1000)  # samples of the synthesis to a WORLD frame
@@ -125,7 +126,7 @@ def natural(corpora: Path) -> dict[str, list[Spoken]]:
 
 
 def _spoken(clip: Clip) -> Spoken:
-    samples = clip.audio().samples[: SECONDS * ANALYSIS_RATE]
+    samples = clip.audio().samples[: NATURAL_S * ANALYSIS_RATE]
     return Spoken(clip.speaker or clip.path.name, samples)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from training.evaluation import pitch_material
 from training.evaluation.pitch_answers import Answers, calibration_error, reliability
 from training.evaluation.report import Section
-from training.recipes.pitch import JUDGED_AT
 
 GOALS: Mapping[str, Mapping[str, float]] = {  # by measure and condition
     "OA": {"clean": 0.985, "20db": 0.965, "10db": 0.93, "0db": 0.84},
@@ -18,6 +17,7 @@ GOALS: Mapping[str, Mapping[str, float]] = {  # by measure and condition
     "cents": {"clean": 5.0},
 }
 ECE_GOAL = 0.03
+NAMES = {"clean": "clean", "20db": "20 dB", "10db": "10 dB", "0db": "0 dB"}
 FROM_WORLD = (
     f"Two transpositions (at most {pitch_material.TRANSPOSED} octaves) of the first"
     f" {pitch_material.SECONDS} s of each held-out speaker of LibriSpeech, resynthesised by WORLD"
@@ -72,7 +72,7 @@ def goals(world: Sequence[Row]) -> Section:
 
 def shares(title: str, measure: str, world: Sequence[Row], missing: Mapping[str, str]) -> Section:
     """One measure of all trackers, with intervals."""
-    section = Section(title, FROM_WORLD, ("tracker", "clips", *JUDGED_AT))
+    section = Section(title, FROM_WORLD, ("tracker", "clips", *NAMES.values()))
     section.rows.append(("goal", "", *(f"≥ {goal}" for goal in GOALS[measure].values())))
     parts = {row.every: row.ours(world) for row in world if row.every > 1}
     ours_on_parts = [Row(f"ours, on {p.clips} of them", p.answers) for p in parts.values()]
@@ -116,7 +116,7 @@ def other_making(title: str, method: str, rows: Sequence[Row]) -> Section:
     section = Section(
         title,
         f"{method} OA with its interval over speakers; the others at clean / 20 / 10 / 0 dB.",
-        ("tracker", *(f"OA {name}" for name in JUDGED_AT), "RPA", "RCA", "VR", "VFA", "cents"),
+        ("tracker", *(f"OA {name}" for name in NAMES.values()), "RPA", "RCA", "VR", "VFA", "cents"),
     )
     for row in rows:
         answers = row.answers
@@ -154,7 +154,7 @@ def _goal(measure: str, condition: str, goal: float, world: Sequence[Row]) -> Se
     """A row of the goals: more is better of accuracies, less of everything else."""
     sign = 1 if measure in ("OA", "RPA") else -1
     us = world[0].figure(measure, condition)
-    cells: list[object] = [f"{measure}, {condition}", f"{'≥' if sign > 0 else '≤'} {goal}"]
+    cells: list[object] = [f"{measure}, {NAMES[condition]}", f"{'≥' if sign > 0 else '≤'} {goal}"]
     cells += [f"{us:.3g}" if measure == "cents" else world[0].answers[condition].share(measure)]
     cells.append(_yes(sign * us >= sign * goal))
     pairs = [(row.figure(measure, condition), row.ours(world), row.name) for row in world[1:]]
@@ -166,7 +166,12 @@ def _goal(measure: str, condition: str, goal: float, world: Sequence[Row]) -> Se
         return (*cells, "", "", "")
     lead, theirs, same, name = min(leads, key=lambda one: one[0])
     same_figure = same.figure(measure, condition)
-    return (*cells, f"{name} {theirs:.3g}", f"{same_figure:.3g}", _yes(lead > 0))
+    return (
+        *cells,
+        f"{name} {theirs:.3g}",
+        f"{same_figure:.3g}",
+        "level" if lead == 0 else _yes(lead > 0),
+    )
 
 
 def _line(row: Row, measure: str) -> str:

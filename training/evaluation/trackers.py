@@ -171,16 +171,16 @@ def penn() -> Track:
 
 
 def pyin() -> Track:
-    """pYIN (Mauch & Dixon 2014) as in librosa."""
+    """pYIN (Mauch & Dixon 2014) in librosa; 64 ms follow speech better than its 128 ms."""
     librosa = importlib.import_module("librosa")
 
     def track(samples: Samples) -> Curve:
         hz, voiced, _ = librosa.pyin(
             samples,
-            fmin=LOWEST,
-            fmax=HIGHEST,
+            fmin=50.0,
+            fmax=1100.0,
             sr=ANALYSIS_RATE,
-            frame_length=2048,
+            frame_length=1024,
             hop_length=HOP,
             fill_na=None,
         )
