@@ -1,23 +1,35 @@
 """What ordinary takes measure, and what repeated takes of one person vary by, as data. No torch.
 
-Both tables are written by `python -m training.evaluation.score_norms CORPORA`, never by hand.
+The tables are written by `python -m training.evaluation.score_norms CORPORA`, never by hand.
 
 PERCENTILES are of one 8 s take from each of the readers of LibriSpeech and, but for pauses and
 runs, the spoken orders of Picovoice (English, their own microphones). WITHIN_PERSON_SD is from
-pairs of takes by the actors of RAVDESS: same sentence, emotion and intensity, minutes apart, about
-3.5 s each. Longer takes vary less; takes of other days vary more.
+pairs of takes by the actors of RAVDESS, minutes apart: of a sentence (the same emotion and
+intensity), and of six sentences joined (neutral and calm); SPOKEN_S is the speech in those. Takes
+of other days vary more.
 """
 
 from collections.abc import Mapping
+from math import sqrt
 
 RANKS = (1, 10, 50, 90, 99)  # percent
 LIMIT = 1.96 * 2**0.5  # of a difference between two takes (Bland & Altman 1999), in their SDs
 
 
-def smallest_real_change(name: str) -> float | None:
+def smallest_real_change(name: str, spoken_s: float) -> float | None:
     """Of a score or of 'family.measure', in its unit; None where nobody has repeated it."""
-    spread = WITHIN_PERSON_SD.get(name)
+    spread = within_person_sd(name, spoken_s)
     return None if spread is None else LIMIT * spread
+
+
+def within_person_sd(name: str, spoken_s: float) -> float | None:
+    """Its variance falls with 1 / seconds of speech, from the short takes' to the long ones'."""
+    if name not in WITHIN_PERSON_SD:
+        return None
+    (short, long), (least, most) = WITHIN_PERSON_SD[name], SPOKEN_S
+    inverse = 1 / min(max(spoken_s, least), most)
+    share = (inverse - 1 / most) / (1 / least - 1 / most)  # 1: short, 0: long
+    return sqrt(share * short**2 + (1 - share) * long**2)
 
 
 PERCENTILES: Mapping[str, tuple[float, float, float, float, float]] = {
@@ -33,4 +45,6 @@ PERCENTILES: Mapping[str, tuple[float, float, float, float, float]] = {
     "timbre.shimmer_local": (5.27, 6.58, 9.37, 12.5, 14.7),
 }
 
-WITHIN_PERSON_SD: Mapping[str, float] = {}
+SPOKEN_S = (1.5, 9.0)
+
+WITHIN_PERSON_SD: Mapping[str, tuple[float, float]] = {}

@@ -7,9 +7,10 @@ from typing import cast
 from models import utterance
 from models.dimensions import DIMENSIONS, Dimension, Term
 from models.engine import Options
-from models.norms import WITHIN_PERSON_SD, smallest_real_change
+from models.norms import smallest_real_change, within_person_sd
 from models.results import (
     Absence,
+    Activity,
     Family,
     FamilyResult,
     Measure,
@@ -102,17 +103,24 @@ def _score(
         return Score(
             value=None, absent=refusal, uses=uses, reference=reference, ignores=dimension.ignores
         )
-    value, error = _combined(dimension, found, song)
+    spoken_s = _spoken_s(results)
+    value, error = _combined(dimension, found, song, spoken_s)
     sung = song and dimension.voice  # takes of speech say nothing of how song varies
     return Score(
         value=value,
         standard_error=error,
-        smallest_real_change=None if sung else smallest_real_change(name),
+        smallest_real_change=None if sung else smallest_real_change(name, spoken_s),
         uses=[term.measure for term, _ in found],
         reference=reference,
         ignores=dimension.ignores,
         evidence_s=_merged([measure for _, measure in found]),
     )
+
+
+def _spoken_s(results: Results) -> float:
+    activity = results.get("activity")
+    spans = activity.speech_s if isinstance(activity, Activity) else []
+    return sum(end - start for start, end in spans)
 
 
 def _nobody(dimension: Dimension, results: Results) -> Absence | None:
@@ -138,11 +146,14 @@ def _refusal(
 
 
 def _combined(
-    dimension: Dimension, found: Sequence[tuple[Term, Measure]], song: bool | None
+    dimension: Dimension,
+    found: Sequence[tuple[Term, Measure]],
+    song: bool | None,
+    spoken_s: float,
 ) -> tuple[float, float | None]:
     """Points and their standard error, from the measures whose error is known."""
     points = [term.curve(song).points(measure.value) for term, measure in found]
-    errors = [_error(term, measure, song) for term, measure in found]
+    errors = [_error(term, measure, song, spoken_s) for term, measure in found]
     if dimension.worst:
         lowest = min(range(len(points)), key=points.__getitem__)
         return points[lowest], errors[lowest]
@@ -153,10 +164,11 @@ def _combined(
     return min(value, 100.0), sum(e * e for e in known) ** 0.5 if known else None  # after rounding
 
 
-def _error(term: Term, measure: Measure, song: bool | None) -> float | None:
+def _error(term: Term, measure: Measure, song: bool | None, spoken_s: float) -> float | None:
     """In points. Where a measure states no error, what takes of speech vary by stands in."""
-    usual = None if song else WITHIN_PERSON_SD.get(term.measure)
-    known = usual if measure.standard_error is None else measure.standard_error
+    known = measure.standard_error
+    if known is None and not song:
+        known = within_person_sd(term.measure, spoken_s)
     return None if known is None else term.curve(song).error(measure.value, known)
 
 

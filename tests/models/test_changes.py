@@ -3,7 +3,7 @@
 import pytest
 
 from models.changes import compare, least
-from models.norms import LIMIT, PERCENTILES, WITHIN_PERSON_SD, smallest_real_change
+from models.norms import LIMIT, PERCENTILES, SPOKEN_S, WITHIN_PERSON_SD, smallest_real_change
 from models.results import (
     Activity,
     Analysis,
@@ -78,9 +78,10 @@ def test_a_score_that_one_take_lacks_is_not_compared() -> None:
 
 def test_the_smallest_real_change_is_that_of_bland_and_altman() -> None:
     assert pytest.approx(2.772, abs=1e-3) == LIMIT
-    for name, spread in WITHIN_PERSON_SD.items():
-        assert smallest_real_change(name) == pytest.approx(LIMIT * spread)
-    assert smallest_real_change("nothing of the kind") is None
+    for name, (short, long) in WITHIN_PERSON_SD.items():
+        assert smallest_real_change(name, SPOKEN_S[0]) == pytest.approx(LIMIT * short)
+        assert smallest_real_change(name, SPOKEN_S[1]) == pytest.approx(LIMIT * long)
+    assert smallest_real_change("nothing of the kind", 3) is None
 
 
 def test_percentiles_rise() -> None:

@@ -5,13 +5,14 @@ from itertools import pairwise
 
 import pytest
 
-from models import scores
+from models import norms, scores
 from models.curves import EARNED_OFF_MIDDLE, GOOD, Curve
 from models.dimensions import DIMENSIONS, Dimension, Term
 from models.engine import Options
 from models.norms import PERCENTILES
 from models.results import (
     Absence,
+    Activity,
     Clarity,
     Family,
     FamilyResult,
@@ -130,7 +131,9 @@ def test_missing_extras_do_not_matter_and_present_ones_count() -> None:
 def test_half_of_the_voice_measures_are_enough_and_fewer_are_not() -> None:
     low_snr = Absence(reason=Reason.low_snr, detail="8 dB.")
     missing = {"jitter_local": low_snr, "shimmer_local": low_snr}
-    enough = Timbre(measures={"cpps_voiced_db": _measure(25), "hnr_db": _measure(25)}, absences=missing)
+    enough = Timbre(
+        measures={"cpps_voiced_db": _measure(25), "hnr_db": _measure(25)}, absences=missing
+    )
     too_little = Timbre(measures={"hnr_db": _measure(20)}, absences=missing)
 
     assert score({"timbre": enough}, Options())["voice_quality"].value == pytest.approx(100)
@@ -163,12 +166,27 @@ def test_the_standard_error_is_that_of_the_measures() -> None:
     assert found.evidence_s == [(0.0, 4.0), (5.0, 6.0)]
 
 
+def test_more_speech_makes_smaller_changes_real(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(norms, "WITHIN_PERSON_SD", {"pace": (10.0, 5.0)})
+    short, long = norms.SPOKEN_S
+
+    def least(spoken_s: float) -> float | None:
+        activity = Activity(speech_s=[(0.0, spoken_s / 2), (1 + spoken_s / 2, 1 + spoken_s)])
+        return score(_spoken() | {"activity": activity}, Options())["pace"].smallest_real_change
+
+    found = [least(seconds) for seconds in (0.5 * short, short, 2 * short, long, 9 * long)]
+
+    assert found == sorted(found, reverse=True)  # type: ignore[type-var]
+    assert found[0] == found[1] == pytest.approx(10 * norms.LIMIT)
+    assert found[-1] == found[-2] == pytest.approx(5 * norms.LIMIT)
+
+
 def test_errors_of_several_measures_add_in_quadrature() -> None:
     line = Curve(((0, 0), (100, 100)))
     two = Dimension((Term("timbre.a", line), Term("timbre.b", line)), "Ours.", "Much.")
     a, b = _measure(50, standard_error=6), _measure(70, standard_error=8)
 
-    value, error = scores._combined(two, list(zip(two.terms, (a, b), strict=True)), None)
+    value, error = scores._combined(two, list(zip(two.terms, (a, b), strict=True)), None, 5)
 
     assert value == pytest.approx(60)
     assert error == pytest.approx(5)
@@ -187,7 +205,8 @@ def test_no_error_is_claimed_where_none_is_known() -> None:
 def test_where_a_measure_states_no_error_its_repeats_stand_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scores, "WITHIN_PERSON_SD", {"fluency.articulation_rate_sps": 0.2})
+    table = {"fluency.articulation_rate_sps": (0.2, 0.1)}
+    monkeypatch.setattr(norms, "WITHIN_PERSON_SD", table)
 
     repeated = score(_spoken(articulation_rate_sps=5), Options())["pace"].standard_error
     stated = _measure(5, standard_error=0.2)

@@ -4,14 +4,17 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
 from models import norms
 from models.results import Fluency, Measure, Score
 from training import synthesis
+from training.data import Clip
 from training.evaluation import score_ladders, score_norms, scores
 from training.evaluation.score_ladders import OF_SONG, OF_SPEECH, Reader
 from training.evaluation.score_takes import Take
@@ -81,21 +84,23 @@ def test_too_few_pairs_give_no_spread() -> None:
     assert score_norms.spread(score_norms.repeated(_acted(5, 1)), "timbre.hnr_db") is None
 
 
-def test_the_command_fills_both_tables_and_leaves_the_rest(tmp_path: Path) -> None:
+def test_the_command_fills_the_tables_and_leaves_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "norms.py"
     shutil.copy(score_norms.NORMS, path)
     rows: Mapping[str, Sequence[float]] = {RATE: (1.0, 2.0, 3.0, 4.0, 5.0)}
+    sds: Mapping[str, Sequence[float]] = {"pace": (4.56789, 2.0), RATE: (0.25, 0.1)}
 
-    score_norms.write(path, rows, {"pace": 4.56789, RATE: 0.25})
+    score_norms.write(path, rows, (1.5, 8.0), sds)
     first = path.read_text()
-    score_norms.write(path, rows, {"pace": 4.56789, RATE: 0.25})
+    score_norms.write(path, rows, (1.5, 8.0), sds)
 
-    known: dict[str, object] = {}
+    known: dict[str, Any] = {}
     exec(first, known)
     assert path.read_text() == first
     assert known["PERCENTILES"] == rows
-    assert known["WITHIN_PERSON_SD"] == {"pace": 4.57, RATE: 0.25}
-    assert known["smallest_real_change"]("pace") == pytest.approx(2.772 * 4.57, rel=1e-3)  # type: ignore[operator]
+    assert known["SPOKEN_S"] == (1.5, 8.0)
+    assert known["WITHIN_PERSON_SD"] == {"pace": (4.57, 2.0), RATE: (0.25, 0.1)}
+    assert known["smallest_real_change"]("pace", 1.5) == pytest.approx(2.772 * 4.57, rel=1e-3)
 
 
 def test_a_file_without_the_tables_is_not_written(tmp_path: Path) -> None:
@@ -103,7 +108,30 @@ def test_a_file_without_the_tables_is_not_written(tmp_path: Path) -> None:
     path.write_text("PERCENTILES = 3\n")
 
     with pytest.raises(ValueError, match="PERCENTILES"):
-        score_norms.write(path, {}, {})
+        score_norms.write(path, {}, (1, 2), {})
+
+    assert path.read_text() == "PERCENTILES = 3\n"
+
+
+def test_calm_takes_are_joined_by_actor_and_repetition(tmp_path: Path) -> None:
+    def clip(speaker: str, rep: str, label: str) -> Clip:
+        path = tmp_path / f"{speaker}{rep}{label}.wav"
+        soundfile.write(path, np.zeros(1600), 16_000)
+        extra = {"rep": rep, "intensity": "normal"}
+        return Clip(path, "ravdess", speaker, "", label, "", 0.1, "", False, extra)
+
+    labels = ("neutral", "calm", "anger")
+    clips = [clip(who, rep, label) for who in "ab" for rep in ("01", "02") for label in labels]
+
+    found = score_norms.joined(clips)
+
+    assert [(c.speaker, c.extra["rep"]) for c, _ in found] == [
+        ("a", "01"),
+        ("a", "02"),
+        ("b", "01"),
+        ("b", "02"),
+    ]
+    assert all(audio.seconds == pytest.approx(0.2) for _, audio in found)
 
 
 def test_percentiles_of_pauses_are_the_readers_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ TUNE = (0, 4, 7, 5, 4, 2, 0)  # semitones over the singer's lowest note
 NOTE_S, REST_S, VOWEL_S = 0.7, 0.05, 2.5
 RING = (2400.0, 3200.0)  # Hz
 PAUSE_S = 0.6
+RESYNTHESISED_S = 5.0
 THROAT = Voice(jitter=0.002, shimmer=0.02, noise_db=-40.0)
 
 Floats = NDArray[np.float64]
@@ -32,7 +33,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A recording to be made worse, and the same taken apart."""
+    """A recording to be made worse, and its beginning taken apart."""
 
     who: str
     sound: Floats
@@ -93,7 +94,8 @@ def _correlations(table: Floats) -> dict[str, float]:
 
 
 def read(sound: Floats, who: str, rate_sps: float) -> Reader:
-    return Reader(who, sound, resynthesis.analyse(sound), rate_sps)
+    head = sound[: round(RESYNTHESISED_S * ANALYSIS_RATE)]
+    return Reader(who, sound, resynthesis.analyse(head), rate_sps)
 
 
 def _noisy(source: Reader, snr_db: float) -> Floats:

@@ -13,8 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from models import dimensions, norms, scores
-from models.engine import Options
+from models.audio import ANALYSIS_RATE, Audio
+from models.engine import Engine, Options
+from models.results import Family
 from training import data
+from training.data import Clip
 from training.evaluation import score_takes
 from training.evaluation.intervals import Interval, of_ratio
 from training.evaluation.score_takes import ORDINARY, Take, values
@@ -26,7 +29,8 @@ OF_READERS = (  # an order is said in one breath: it tells nothing of pauses
     "fluency.pauses_per_minute",
     "fluency.mean_length_of_run",
 )
-FEWEST_PAIRS = 40
+FEWEST_PAIRS = 15
+CALM = ("neutral", "calm")  # joined to long takes
 MAIN = (  # measures that no score uses, or not alone, but that people follow
     "pitch.f0_median_hz",
     "prosody.f0_sd_semitones",
@@ -35,6 +39,8 @@ MAIN = (  # measures that no score uses, or not alone, but that people follow
     "timbre.alpha_ratio_db",
     "timbre.h1_h2_db",
 )
+
+OF_PAUSES = ("fluency", "fluency.speech_rate_sps", *OF_READERS)
 
 Pair = tuple[Take, Take]
 
@@ -59,6 +65,33 @@ def repeated(takes: Iterable[Take]) -> list[Pair]:
     for take in takes:
         said[(*take.asked, take.speaker)][take.repetition] = take
     return [(both["01"], both["02"]) for both in said.values() if len(both) == 2]
+
+
+def joined(clips: Sequence[Clip]) -> list[tuple[Clip, Audio]]:
+    """What each actor said calmly, the first time and again: a long take, and its repetition."""
+    found = []
+    for speaker, rep in sorted({(clip.speaker, clip.extra["rep"]) for clip in clips}):
+        own = [c for c in clips if (c.speaker, c.extra["rep"]) == (speaker, rep)]
+        calm = [clip for clip in own if clip.label in CALM]
+        if calm:
+            sound = np.concatenate([clip.audio().samples for clip in calm])
+            found.append((calm[0], Audio(sound, ANALYSIS_RATE)))
+    return found
+
+
+def heard_joined(clips: Sequence[Clip], using: Mapping[Family, Engine]) -> list[Take]:
+    sounds = joined(clips)
+    takes = score_takes.heard([audio for _, audio in sounds], using)
+    return [
+        replace(take, speaker=clip.speaker, asked=("joined",), repetition=clip.extra["rep"])
+        for (clip, _), take in zip(sounds, takes, strict=True)
+    ]
+
+
+def spoken_s(pairs: Sequence[Pair]) -> float:
+    """Speech in a take, the median."""
+    spans = [take.results["activity"].speech_s for pair in pairs for take in pair]  # type: ignore[attr-defined]
+    return float(np.median([sum(end - start for start, end in each) for each in spans]))
 
 
 def spread(pairs: Sequence[Pair], name: str) -> Spread | None:
@@ -116,38 +149,55 @@ def scored_by(take: Take, ranks: Mapping[str, Sequence[float]]) -> Take:
     return replace(take, scores=found)
 
 
-def write(path: Path, ranks: Mapping[str, Sequence[float]], sds: Mapping[str, float]) -> None:
-    """Put both tables into models/norms.py; the rest of the file stays."""
-    text = path.read_text()
-    shown = {name: "(" + ", ".join(map(repr, row)) + ")" for name, row in ranks.items()}
-    text = _filled(text, "PERCENTILES", shown)
-    text = _filled(text, "WITHIN_PERSON_SD", {n: repr(_three_digits(sd)) for n, sd in sds.items()})
-    path.write_text(text)
+def write(
+    path: Path,
+    ranks: Mapping[str, Sequence[float]],
+    spoken: Sequence[float],
+    sds: Mapping[str, Sequence[float]],
+) -> None:
+    """Put the tables into models/norms.py; the rest of the file stays."""
+    text = _filled(path.read_text(), "PERCENTILES: [^=]*", _table(ranks))
+    text = _filled(text, "SPOKEN_S", _row(spoken))
+    path.write_text(_filled(text, "WITHIN_PERSON_SD: [^=]*", _table(sds)))
 
 
-def _filled(text: str, table: str, rows: Mapping[str, str]) -> str:
-    lines = "".join(f'    "{name}": {row},\n' for name, row in sorted(rows.items()))
-    pattern = rf"(^{table}: [^=]* = )\{{.*?\}}$"
-    block = f"{{\n{lines}}}" if rows else "{}"
-    filled, count = re.subn(pattern, lambda m: m[1] + block, text, flags=re.M | re.S)
+def _filled(text: str, name: str, value: str) -> str:
+    pattern = rf"(^{name} ?= )(\{{.*?\}}|\([^)]*\))$"
+    filled, count = re.subn(pattern, lambda m: m[1] + value, text, flags=re.M | re.S)
     if count != 1:
-        raise ValueError(f"no table {table} to fill")
+        raise ValueError(f"no table {name} to fill")
     return filled
+
+
+def _table(rows: Mapping[str, Sequence[float]]) -> str:
+    lines = "".join(f'    "{name}": {_row(row)},\n' for name, row in sorted(rows.items()))
+    return f"{{\n{lines}}}" if rows else "{}"
+
+
+def _row(values: Sequence[float]) -> str:
+    return "(" + ", ".join(repr(_three_digits(value)) for value in values) + ")"
 
 
 def _three_digits(value: float) -> float:
     return float(f"{value:.3g}")
 
 
+def short_and_long(short: Sequence[Pair], long: Sequence[Pair]) -> dict[str, tuple[float, float]]:
+    """Within-person SDs of takes of a sentence and of six; pauses between those were put there."""
+    names = [name for name in (*dimensions.DIMENSIONS, *measures()) if name not in OF_PAUSES]
+    first, then = spreads(short, names), spreads(long, names)
+    return {name: (each.sd.value, then.get(name, each).sd.value) for name, each in first.items()}
+
+
 def main(root: Path) -> None:
     using = score_takes.loaded()
     ordinary = {name: score_takes.corpus(root, name, using) for name in ORDINARY}
     ranks = percentiles(ordinary)
-    acted = score_takes.of_clips(data.corpus(root, "ravdess"), using)
-    pairs = repeated(scored_by(take, ranks) for take in acted)
-    found = spreads(pairs, [*dimensions.DIMENSIONS, *measures()])
-    write(NORMS, ranks, {name: each.sd.value for name, each in found.items()})
-    sys.stdout.write(f"written: {NORMS}, from {len(pairs)} pairs of takes\n")
+    clips = data.corpus(root, "ravdess")
+    both = (score_takes.of_clips(clips, using), heard_joined(clips, using))
+    short, long = (repeated(scored_by(take, ranks) for take in takes) for takes in both)
+    write(NORMS, ranks, (spoken_s(short), spoken_s(long)), short_and_long(short, long))
+    sys.stdout.write(f"written: {NORMS}, from {len(short)} and {len(long)} pairs of takes\n")
 
 
 if __name__ == "__main__":

@@ -12,15 +12,21 @@ from models.results import Family
 from training import data
 from training.evaluation import score_ladders, score_norms, score_takes
 from training.evaluation.report import Section
-from training.evaluation.score_ladders import OF_SONG, OF_SPEECH, SINGERS_HZ, Climbed, Reader
-from training.evaluation.score_norms import Pair, Spread
+from training.evaluation.score_ladders import (
+    OF_SONG,
+    OF_SPEECH,
+    RESYNTHESISED_S,
+    SINGERS_HZ,
+    Climbed,
+    Reader,
+)
+from training.evaluation.score_norms import CALM, Pair, Spread
 from training.evaluation.score_takes import ORDINARY, Floats, Take, values
 
 PACKAGES = ("pyworld", "pydantic")
 SHOWN = (5, 25, 50, 75, 95)  # percent of the takes
 STUCK = 0.10  # of ordinary takes may earn 0 or 100, not more
-READERS, SECONDS = 4, 5.0  # of LibriSpeech, made worse
-CALM = ("neutral", "calm")
+READERS = 4  # of LibriSpeech, made worse
 ACTED = (*CALM, "happiness", "anger")  # of the eight: enough for a look at what the API states
 NAMES = {
     "librispeech_subset": "LibriSpeech",
@@ -40,14 +46,17 @@ def measure(corpora: Path) -> list[Section]:
     return [
         distribution(takes),
         anchors({name: takes[name] for name in ORDINARY}),
-        repeats(score_norms.repeated(takes["ravdess"])),
+        repeats(
+            score_norms.repeated(takes["ravdess"]),
+            score_norms.repeated(score_norms.heard_joined(clips["ravdess"], using)),
+        ),
         ladders(_climbed(_readers(clips[ORDINARY[0]], takes[ORDINARY[0]]), using)),
         advice({name: takes[name] for name in ORDINARY}),
     ]
 
 
 def _repeated(clip: data.Clip) -> bool:
-    return clip.label in ACTED and clip.extra["intensity"] == "normal"
+    return clip.label in CALM or (clip.label in ACTED and clip.extra["intensity"] == "normal")
 
 
 def distribution(takes: Mapping[str, Sequence[Take]]) -> Section:
@@ -131,49 +140,58 @@ def _share(term: dimensions.Term, found: Floats, points: float) -> str:
     return f"{np.mean([term.spoken.points(value) >= points - 1e-9 for value in found]):.0%}"
 
 
-def repeats(pairs: Sequence[Pair]) -> Section:
+def repeats(short: Sequence[Pair], long: Sequence[Pair]) -> Section:
     """Test and retest."""
-    calm = [pair for pair in pairs if pair[0].asked[0] in CALM]
+    spoken = tuple(score_norms.spoken_s(pairs) for pairs in (short, long))
     section = Section(
         "Repeated takes",
-        "RAVDESS, the takes above: two of the same sentence and emotion by the same actor, "
-        "minutes apart, about 3.5 s each. SD: within a person (interval over actors); ICC(1,1) of "
-        "actors where sentence and emotion are the same (Shrout & Fleiss 1979); smallest real "
-        "change = 1.96 x sqrt(2) x SD (Bland & Altman 1999), and the one that the API states, "
-        "which `python -m training.evaluation.score_norms CORPORA` writes from all of RAVDESS.",
+        "RAVDESS, the takes above: two of the same sentence and emotion by the same actor, minutes "
+        f"apart ({spoken[0]:.1f} s of speech); and six calm ones joined ({spoken[1]:.1f} s), which "
+        "repeat no pauses. SD: within a person (interval over actors); ICC(1,1) of actors where "
+        "sentence and emotion are the same (Shrout & Fleiss 1979); smallest real change = 1.96 x "
+        "sqrt(2) x SD (Bland & Altman 1999), here and as the API states it, which `python -m "
+        "training.evaluation.score_norms CORPORA` writes from all of RAVDESS.",
         (
             "score or measure",
             "pairs",
-            "SD",
-            "SD, neutral and calm",
-            "ICC",
-            "smallest real change",
-            "stated",
+            "SD, short",
+            "ICC, short",
+            "SD, long",
+            "ICC, long",
+            "smallest real change, short / long",
+            "as stated",
         ),
     )
     names = [*dimensions.DIMENSIONS, *score_norms.measures()]
-    found, quiet = score_norms.spreads(pairs, names), score_norms.spreads(calm, names)
-    section.rows += [_repeat(name, each, quiet.get(name)) for name, each in found.items()]
+    first, then = score_norms.spreads(short, names), score_norms.spreads(long, names)
+    section.rows += [_repeat(name, each, then.get(name)) for name, each in first.items()]
     section.notes += [
-        "A lower bound for takes of different days, an upper bound for longer takes; actors who "
-        "act an emotion twice vary more than people who read.",
-        "No corpus has repeated song: scores of song state no smallest real change, and two takes "
-        "are compared by their standard errors alone.",
+        "A lower bound for takes of different days. Between the two lengths the variance is taken "
+        "to fall with 1 / seconds of speech; beyond them nothing is extrapolated.",
+        "No corpus has repeated song, nor repeated pauses: scores of song and fluency state no "
+        "smallest real change, and two takes are compared by their standard errors alone.",
     ]
     return section
 
 
-def _repeat(name: str, found: Spread, quiet: Spread | None) -> list[object]:
-    stated = norms.smallest_real_change(name)
+def _repeat(name: str, short: Spread, long: Spread | None) -> list[object]:
+    if name in score_norms.OF_PAUSES:
+        long = None
+    stated = norms.WITHIN_PERSON_SD.get(name)
     return [
         name,
-        found.pairs,
-        str(found.sd),
-        "-" if quiet is None else quiet.sd.value,
-        found.icc,
-        found.smallest_real_change,
-        "-" if stated is None else stated,
+        short.pairs,
+        str(short.sd),
+        short.icc,
+        "-" if long is None else str(long.sd),
+        "-" if long is None else long.icc,
+        _changes((short.sd.value, long.sd.value if long else None)),
+        "-" if stated is None else _changes(stated),
     ]
+
+
+def _changes(sds: Sequence[float | None]) -> str:
+    return " / ".join("-" if sd is None else f"{norms.LIMIT * sd:.3g}" for sd in sds)
 
 
 def _readers(clips: Sequence[data.Clip], takes: Sequence[Take]) -> list[Reader]:
@@ -182,8 +200,8 @@ def _readers(clips: Sequence[data.Clip], takes: Sequence[Take]) -> list[Reader]:
     step = max(len(clips) // READERS, 1)
     for clip, take in list(zip(clips, takes, strict=True))[::step][:READERS]:
         rate = take.value("fluency.articulation_rate_sps")
-        sound = clip.audio().samples[: round(SECONDS * 16000)].astype(np.float64)
         if rate is not None:
+            sound = clip.audio().samples.astype(np.float64)
             found.append(score_ladders.read(sound, clip.speaker, rate))
     return found
 
@@ -197,8 +215,8 @@ def ladders(climbed: Sequence[Climbed]) -> Section:
     """Worse sounds, and their scores."""
     section = Section(
         "Sounds made worse",
-        f"{READERS} readers of LibriSpeech ({SECONDS:g} s each) changed by WORLD, noise, rooms and "
-        "silence, and three synthesised singers, in five steps from better to worse. The score's "
+        f"{READERS} readers of LibriSpeech changed by noise, rooms and silence (8 s each) and by "
+        f"WORLD ({RESYNTHESISED_S:g} s), and three synthesised singers, in five steps from better to worse. The score's "
         "median at each step, and Spearman's correlation of step and score within each voice "
         "(mean, interval over voices; -1: every step scores worse).",
         ("made worse", "score", "steps", "median scores", "Spearman", "scored"),
