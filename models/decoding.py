@@ -1,6 +1,9 @@
-"""From scores for every pitch in every frame to the one path a voice took (Viterbi 1967)."""
+"""From scores for every pitch in every frame to the one path a voice took."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -8,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.pitchnet import PER_OCTAVE, bin_to_hz
+from models.viterbi import best_path
 
 PEAKS = 5  # candidates kept of each frame
 NEAR = 3  # bins each side of a peak that are averaged: the resolution is far under a bin
@@ -17,8 +21,10 @@ MOVE = 2.0  # cost per semitone moved in 10 ms, beyond what a voice does anyway
 FREE = 0.5  # semitones in 10 ms
 SWITCH = 2.0  # cost of starting or ending to voice
 NEVER = 1e9
+AT_ONCE = 100_000  # frames, those of padding too: 600 bytes each
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +41,42 @@ class Path:
     """The way through one take. `hz` has a best guess in unvoiced frames too."""
 
     hz: Floats  # (frames,)
-    voiced: NDArray[np.bool_]  # (frames,)
+    voiced: Flags  # (frames,)
     confidence: Floats  # (frames,)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How often a frame was right, by what the network said: logistic regression (Platt 1999)."""
+
+    voicing: float  # weight of the logit of the voicing's probability
+    mass: float  # weight of the logit of the probability around the pitch
+    bias: float
+
+    @classmethod
+    def read(cls, metadata: Mapping[str, str]) -> Self | None:
+        """As kept beside the weights; None where they were not calibrated."""
+        kept = metadata.get("calibration")
+        return cls(**json.loads(kept)) if kept else None
+
+    def metadata(self) -> dict[str, str]:
+        return {"calibration": json.dumps(asdict(self))}
+
+
+def confidence(voicing: Floats, mass: Floats, calibration: Calibration | None = None) -> Floats:
+    """How probable it is that there is a voice at this pitch, within half a semitone.
+
+    Without a calibration, the network's own word: the product of its two probabilities.
+    """
+    if calibration is None:
+        return np.clip(voicing * mass, 0.0, 1.0)
+    score = calibration.voicing * logit(voicing) + calibration.mass * logit(mass)
+    return np.asarray(1 / (1 + np.exp(-score - calibration.bias)))
+
+
+def logit(probability: Floats) -> Floats:
+    p = np.clip(probability, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(p) - np.log1p(-p))
 
 
 def candidates(pitch: Tensor, voicing: Tensor) -> Candidates:
@@ -55,59 +95,68 @@ def candidates(pitch: Tensor, voicing: Tensor) -> Candidates:
     return Candidates(mean, torch.where(height > 0, mass, 0.0), torch.sigmoid(voicing))
 
 
-def follow(found: Candidates, counts: list[int]) -> list[Path]:
+def follow(
+    found: Candidates, counts: Sequence[int], calibration: Calibration | None = None
+) -> list[Path]:
     """The most likely path of each take; frames from its count on are padding."""
-    bins = found.bins.double().cpu().numpy()
-    mass = found.mass.double().cpu().numpy()
-    voicing = found.voicing.double().cpu().numpy()
-    real = np.arange(bins.shape[1]) < np.array(counts)[:, None]
-    states = _viterbi(_gains(mass, voicing, real), _costs(bins, real))
-    hz = bin_to_hz(found.bins.double()).cpu().numpy()
+    few = max(1, AT_ONCE // found.bins.shape[1])
     return [
-        _path(hz[row, :count], mass[row, :count], voicing[row, :count], states[row, :count])
+        path
+        for row in range(0, len(counts), few)
+        for path in _followed(found, slice(row, row + few), counts[row : row + few], calibration)
+    ]
+
+
+def _followed(
+    found: Candidates, rows: slice, counts: Sequence[int], calibration: Calibration | None
+) -> list[Path]:
+    hz = bin_to_hz(found.bins[rows].double()).cpu().numpy()
+    bins, mass, voicing = (
+        values[rows].double().cpu().numpy() for values in (found.bins, found.mass, found.voicing)
+    )
+    real = np.arange(bins.shape[1]) < np.array(counts)[:, None]
+    given = gains(mass, voicing) * real[..., None]
+    states = best_path(given[:, 0], steps(bins, given, real))
+    return [
+        _path(
+            hz[row, :count],
+            mass[row, :count],
+            voicing[row, :count],
+            states[row, :count],
+            calibration,
+        )
         for row, count in enumerate(counts)
     ]
 
 
-def _gains(mass: Floats, voicing: Floats, real: NDArray[np.bool_]) -> Floats:
+def gains(mass: Floats, voicing: Floats) -> Floats:
     """(batch, frames, PEAKS + 1): log probability of each candidate and, last, of no voice."""
     v = np.clip(voicing, 1e-6, 1 - 1e-6)[..., None]
     voiced = np.log(v) + TRUST * np.log(np.maximum(mass, LEAST))
-    voiced = np.where(mass > LEAST, voiced, -NEVER)
-    gains = np.concatenate([voiced, np.log(1 - v)], -1)
-    return np.where(real[..., None], gains, 0.0)
+    voiced[mass <= LEAST] = -NEVER
+    return np.concatenate([voiced, np.log(1 - v)], -1)
 
 
-def _costs(bins: Floats, real: NDArray[np.bool_]) -> Floats:
-    """(batch, frames - 1, to, from): what each step costs; nothing in the padding."""
-    semitones = np.abs(bins[:, 1:, :, None] - bins[:, :-1, None, :]) * 12 / PER_OCTAVE
-    shape = (*semitones.shape[:2], PEAKS + 1, PEAKS + 1)
-    costs = np.full(shape, SWITCH)
-    costs[..., :PEAKS, :PEAKS] = MOVE * np.maximum(semitones - FREE, 0)
-    costs[..., PEAKS, PEAKS] = 0
-    np.minimum(costs, 2 * SWITCH, out=costs)  # a leap costs no more than stopping and starting
-    return np.where(real[:, 1:, None, None], costs, 0.0)
+def steps(bins: Floats, given: Floats, real: Flags) -> Floats:
+    """(frames - 1, from, to, batch): what it gives to go on to each state; 0 in the padding."""
+    at = np.ascontiguousarray(bins.transpose(1, 2, 0))  # (frames, PEAKS, batch)
+    semitones = np.abs(at[1:, None] - at[:-1, :, None]) * (12 / PER_OCTAVE)
+    cost = np.full((len(at) - 1, PEAKS + 1, PEAKS + 1, len(bins)), SWITCH)
+    # a leap costs no more than stopping and starting
+    cost[:, :PEAKS, :PEAKS] = np.clip(MOVE * (semitones - FREE), 0, 2 * SWITCH)
+    cost[:, PEAKS, PEAKS] = 0
+    cost *= real[:, 1:].T[:, None, None]
+    return np.asarray(given[:, 1:].transpose(1, 2, 0)[:, None] - cost)
 
 
-def _viterbi(gains: Floats, costs: Floats) -> NDArray[np.intp]:
-    """(batch, frames): the states of the best path."""
-    batch, frames, states = gains.shape
-    came_from = np.zeros((batch, frames, states), np.intp)
-    score = gains[:, 0] if frames else gains.sum(1)
-    for t in range(1, frames):
-        arriving = score[:, None, :] - costs[:, t - 1]
-        came_from[:, t] = arriving.argmax(-1)
-        score = arriving.max(-1) + gains[:, t]
-    path = np.zeros((batch, frames), np.intp)
-    rows, state = np.arange(batch), score.argmax(-1)
-    for t in range(frames - 1, -1, -1):
-        path[:, t] = state
-        state = came_from[rows, t, state]
-    return path
-
-
-def _path(hz: Floats, mass: Floats, voicing: Floats, states: NDArray[np.intp]) -> Path:
+def _path(
+    hz: Floats,
+    mass: Floats,
+    voicing: Floats,
+    states: NDArray[np.intp],
+    calibration: Calibration | None,
+) -> Path:
     voiced = states < PEAKS
     chosen = np.where(voiced, states, mass.argmax(-1))[:, None]
     at, near = (np.take_along_axis(values, chosen, 1)[:, 0] for values in (hz, mass))
-    return Path(at, voiced, np.clip(voicing * near, 0.0, 1.0))
+    return Path(at, voiced, confidence(voicing, near, calibration))

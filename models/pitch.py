@@ -1,6 +1,6 @@
 """Pitch: how a voice moves through a take, and what of it was sung."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Self
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models import decoding, notes, spectra, weights
 from models.audio import ANALYSIS_RATE, Audio
-from models.decoding import Candidates, Path
+from models.decoding import Calibration, Candidates, Path
 from models.engine import Task
 from models.octaves import agreement
 from models.pitchnet import LOUDNESS_FRAME, MARGIN, REACH, PitchNet, levelled
@@ -36,9 +36,9 @@ HOP_S = HOP / ANALYSIS_RATE
 SHORTEST_S = 0.3
 SILENT = 1e-5  # RMS of the loudest 50 ms
 ENOUGH_S = 0.1  # of voice, for a median
-SPAN = 250  # frames of a window: small enough to stay in a core's cache
-AT_ONCE = {"cpu": 1024}  # frames in the network at a time: few where caches are small
+AT_ONCE = {"cpu": 1000}  # frames in the network at a time: few where caches are small
 AT_ONCE_ELSEWHERE = 16_384
+APART = -(-MARGIN // HOP)  # frames between takes: no window and no layer reaches across
 MOST_SPANS = 60
 SINGS = 5  # notes needed for a tuning and a key...
 SINGS_SHARE = 0.5  # ...and the share of the voiced time that they fill
@@ -60,10 +60,17 @@ class PitchEngine:
 
     family: Family = "pitch"
 
-    def __init__(self, network: PitchNet, version: Version, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        network: PitchNet,
+        version: Version,
+        device: str = "cpu",
+        calibration: Calibration | None = None,
+    ) -> None:
         self.network = network.fused().to(device)
         self.version = version
         self.device = device
+        self.calibration = calibration
 
     @classmethod
     def load(cls, version: str = "1", device: str = "cpu") -> Self:
@@ -71,7 +78,7 @@ class PitchEngine:
         kept = weights.load("pitch", version)
         network = PitchNet(int(kept.metadata["channels"]))
         network.load_state_dict(kept.tensors)
-        return cls(network, kept.version, device)
+        return cls(network, kept.version, device, Calibration.read(kept.metadata))
 
     @torch.inference_mode()
     def analyze_batch(self, tasks: Sequence[Task]) -> list[FamilyResult]:
@@ -95,43 +102,41 @@ class PitchEngine:
         samples = torch.nn.functional.pad(samples, (0, max(0, HOP - samples.shape[1])))
         level, loudest = levelled(samples, lengths)
         counts = spectra.frame_counts(lengths)
-        rough = decoding.follow(self.candidates(level, counts), counts.tolist())
-        paths = [
-            replace(path, hz=refined(row, path.hz, path.voiced))
-            for path, row in zip(rough, level, strict=True)
-        ]
-        return Heard(paths, level, loudest)
+        found = self.candidates(level, counts)
+        rough = decoding.follow(found, counts.tolist(), self.calibration)
+        return Heard(_made_exact(level, rough), level, loudest)
 
     def candidates(self, level: Tensor, counts: Tensor) -> Candidates:
-        """The network's answer to levelled takes (batch, samples), window by window.
+        """The network's answer to levelled takes (batch, samples).
 
-        Every window sees as far as the network reaches, so the answer is that of one pass.
+        They are laid end to end, apart enough not to hear each other, so that nothing is spent on
+        padding. Every piece of that sees as far as the network reaches: the answer is that of
+        one pass over each take.
         """
-        frames = int(counts.max())
-        span = min(SPAN, frames)
-        windows = _windows(level, frames, span)  # (batch, windows of a take, samples)
-        wanted = [
-            (row, at)
-            for row, count in enumerate(counts.tolist())
-            for at in range(-(-count // span))
-        ]
+        starts = (counts + APART).cumsum(0) - counts - APART
+        sound, real = _end_to_end(level, counts.tolist(), starts.tolist())
         at_once = AT_ONCE.get(level.device.type, AT_ONCE_ELSEWHERE)
-        parts = [
-            self._score(windows, counts, part, span)
-            for part in _groups(wanted, max(1, at_once // span))
+        pieces = -(-len(real) // at_once)
+        found = [
+            self._score(sound, real, len(real) * i // pieces, len(real) * (i + 1) // pieces)
+            for i in range(pieces)
         ]
-        return _assembled(parts, wanted, windows.shape[:2], frames)
-
-    def _score(
-        self, windows: Tensor, counts: Tensor, wanted: Sequence[tuple[int, int]], span: int
-    ) -> Candidates:
-        row, at = (
-            torch.tensor(index, device=windows.device) for index in zip(*wanted, strict=True)
+        frame = torch.arange(int(counts.max()), device=level.device)
+        place = torch.where(frame < counts[:, None], starts[:, None] + frame, len(real))
+        return Candidates(
+            _placed([part.bins for part in found], place),
+            _placed([part.mass for part in found], place),
+            _placed([part.voicing for part in found], place),
         )
-        frame = at[:, None] * span + torch.arange(-REACH, span + REACH, device=windows.device)
-        real = (frame >= 0) & (frame < counts[row][:, None])
-        pitch, voicing = self.network(windows[row, at], None if bool(real.all()) else real)
-        return decoding.candidates(pitch[:, REACH:-REACH], voicing[:, REACH:-REACH])
+
+    def _score(self, sound: Tensor, real: Tensor, start: int, stop: int) -> Candidates:
+        """Of the frames from `start` to `stop`."""
+        first, last = max(start - REACH, 0), min(stop + REACH, len(real))
+        heard = sound[None, first * HOP : (last - 1) * HOP + 2 * MARGIN]
+        there = real[None, first:last]
+        pitch, voicing = self.network(heard, None if bool(there.all()) else there)
+        inside = slice(start - first, stop - first)
+        return decoding.candidates(pitch[:, inside], voicing[:, inside])
 
     def _refused(self, seconds: float, loudest: float) -> FamilyResult | None:
         if seconds < SHORTEST_S:
@@ -167,42 +172,33 @@ class PitchEngine:
         )
 
 
-def _windows(level: Tensor, frames: int, span: int) -> Tensor:
-    """Overlapping views of the takes, (batch, windows, samples); silence beyond their ends."""
-    count = -(-frames // span)
-    size = (span + 2 * REACH - 1) * HOP + 2 * MARGIN
-    before = REACH * HOP + MARGIN
-    after = (count - 1) * span * HOP + size - before - level.shape[1]
-    padded = torch.nn.functional.pad(level, (before, max(after, 0)))
-    return padded.unfold(1, size, span * HOP)[:, :count]
+def _made_exact(level: Tensor, rough: Sequence[Path]) -> list[Path]:
+    frames = max(len(path.hz) for path in rough)
+    hz, voiced = np.ones((len(rough), frames)), np.zeros((len(rough), frames), bool)
+    for row, path in enumerate(rough):
+        hz[row, : len(path.hz)], voiced[row, : len(path.hz)] = path.hz, path.voiced
+    exact = refined(level, hz, voiced)
+    return [replace(path, hz=row[: len(path.hz)]) for path, row in zip(rough, exact, strict=True)]
 
 
-def _groups(wanted: Sequence[tuple[int, int]], size: int) -> Iterator[Sequence[tuple[int, int]]]:
-    for start in range(0, len(wanted), size):
-        yield wanted[start : start + size]
+def _end_to_end(
+    level: Tensor, counts: Sequence[int], starts: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """The takes on one line of samples, MARGIN more at each end; which frames of it are theirs."""
+    frames = starts[-1] + counts[-1]
+    sound = level.new_zeros(frames * HOP + 2 * MARGIN)
+    real = torch.zeros(frames, dtype=torch.bool, device=level.device)
+    for row, count, start in zip(level, counts, starts, strict=True):
+        part = row[: count * HOP]
+        sound[MARGIN + start * HOP :][: len(part)] = part
+        real[start : start + count] = True
+    return sound, real
 
 
-def _assembled(
-    parts: Sequence[Candidates],
-    wanted: Sequence[tuple[int, int]],
-    shape: Sequence[int],
-    frames: int,
-) -> Candidates:
-    """Windows put back in their places; padding has no candidates."""
-    batch, per_take = shape
-    place = torch.tensor([row * per_take + at for row, at in wanted], device=parts[0].bins.device)
-
-    def put(values: Sequence[Tensor]) -> Tensor:
-        found = torch.cat(list(values))  # (windows, span, ...)
-        empty = found.new_zeros((batch * per_take, *found.shape[1:]))
-        empty[place] = found
-        return empty.view(batch, -1, *found.shape[2:])[:, :frames]
-
-    return Candidates(
-        put([part.bins for part in parts]),
-        put([part.mass for part in parts]),
-        put([part.voicing for part in parts]),
-    )
+def _placed(parts: Sequence[Tensor], place: Tensor) -> Tensor:
+    """(1, frames, ...) each, put where `place` (batch, frames) says; zero beyond the last."""
+    found = torch.cat([*parts, torch.zeros_like(parts[0][:, :1])], 1)[0]
+    return found[place]
 
 
 def _energy_db(level: Tensor) -> Tensor:

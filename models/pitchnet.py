@@ -22,6 +22,7 @@ LOUDNESS_FRAME = 800  # samples: 50 ms
 DILATIONS = (1, 2, 4)  # frames, of the layers after the first
 REACH = 14  # frames each side that a frame's answer depends on, beside its window
 MARGIN = LONG // 2  # samples each side of a frame's centre
+IN_CACHE = {"cpu": 64}  # frames turned to spectra at a time: more do not fit in a core's cache
 
 
 def bin_to_hz(bins: Tensor) -> Tensor:
@@ -54,46 +55,61 @@ class Harmonics(nn.Module):
         super().__init__()
         self.short = LogSpectrum(SHORT, HARMONICS)
         self.long = LogSpectrum(LONG, LONG_HARMONICS)
+        tapers = torch.stack([self.short.taper, self.long.taper])[:, None, None]
+        places = [*self.short.places, *(at + self.short.width for at in self.long.places)]
+        index = torch.arange(BINS)[:, None] + torch.tensor(places)
+        self.tapers = nn.Buffer(tapers, persistent=False)  # (2, 1, 1, LONG)
+        self.stack = nn.Buffer(index.flatten(), persistent=False)  # (bins * harmonics,)
 
     def forward(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """(windows, samples) to the stack (windows, harmonics, frames, bins) and
+        """(windows, samples) to the stack (windows, harmonics, frames, bins), channels last, and
         the level and spread of each spectrum, (windows, 4, frames).
 
         The first frame is centred on sample MARGIN; there is no padding here.
         """
         frames = samples.unfold(1, LONG, HOP)  # (windows, frames, LONG)
-        short, short_clues = self.short(frames[..., MARGIN - SHORT // 2 : MARGIN + SHORT // 2])
-        long, long_clues = self.long(frames)
-        return torch.cat([short, long], 1), torch.cat([short_clues, long_clues], 1)
+        few = IN_CACHE.get(samples.device.type, frames.shape[1] * len(frames))
+        few = max(1, few // len(frames))
+        parts = [self._stacked(part) for part in torch.split(frames, few, 1)]
+        stacked, clues = (torch.cat(part, 1) for part in zip(*parts, strict=True))
+        return stacked.permute(0, 3, 1, 2), clues.movedim(-1, 1)
+
+    def _stacked(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """(windows, frames, LONG) to (windows, frames, bins, harmonics) and clues."""
+        short, long = torch.view_as_real(torch.fft.rfft(frames * self.tapers))
+        parts = (*self.short(short), *self.long(long))
+        levels, clues = torch.cat(parts[::2], -1), torch.cat(parts[1::2], -1)
+        stacked = levels.flatten(0, 1).index_select(1, self.stack)
+        return stacked.view(*frames.shape[:2], BINS, -1), clues
 
 
 class LogSpectrum(nn.Module):
-    """Power by FFT, interpolated to 36 frequencies an octave: each frame with mean 0."""
+    """Power of an FFT, interpolated to 36 frequencies an octave: each frame with mean 0."""
 
     def __init__(self, window: int, harmonics: Sequence[float]) -> None:
         super().__init__()
-        self.offsets = [round(PER_OCTAVE * np.log2(h / harmonics[0])) for h in harmonics]
-        bins = np.arange(BINS + self.offsets[-1])
-        hz = LOWEST * harmonics[0] * 2 ** (bins / PER_OCTAVE)
-        self.size = max(window, LONG)  # of the FFT
-        place = np.minimum(hz * self.size / ANALYSIS_RATE, self.size / 2 - 1)
+        self.places = [round(PER_OCTAVE * np.log2(h / harmonics[0])) for h in harmonics]
+        self.width = BINS + self.places[-1]
+        hz = LOWEST * harmonics[0] * 2 ** (np.arange(self.width) / PER_OCTAVE)
+        place = np.minimum(hz * LONG / ANALYSIS_RATE, LONG / 2 - 1)
         taper = np.hanning(window + 1)[:-1] * 4 / window  # a unit sine has power 1
-        self.taper = nn.Buffer(torch.tensor(taper).float(), persistent=False)
-        self.below = nn.Buffer(torch.tensor(np.floor(place)).long(), persistent=False)
+        taper = np.pad(taper, (LONG - window) // 2)
+        below = torch.tensor(np.floor(place)).long()
+        self.taper = torch.tensor(taper).float()
+        self.reach = int(below.max()) + 2  # bins of the FFT that are looked at
+        self.ends = nn.Buffer(torch.cat([below, below + 1]), persistent=False)
         self.part = nn.Buffer(torch.tensor(place % 1).float(), persistent=False)
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """(windows, frames, samples) to (windows, harmonics, frames, bins) and clues."""
-        spectrum = torch.view_as_real(torch.fft.rfft(frames * self.taper, self.size))
-        power = torch.addcmul(spectrum[..., 0].square(), spectrum[..., 1], spectrum[..., 1])
-        there, after = power[..., self.below], power[..., self.below + 1]
-        level = torch.log(torch.lerp(there, after, self.part) + FLOOR)
+    def forward(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
+        """(windows, frames, FFT bins, 2) to (windows, frames, width) and clues."""
+        parts = spectrum[..., : self.reach, :].square()
+        power = (parts[..., 0] + parts[..., 1]).flatten(0, 1)
+        there, after = power.index_select(1, self.ends).chunk(2, 1)
+        level = torch.lerp(there, after, self.part).add_(FLOOR).log_().view(*parts.shape[:2], -1)
         mean = level.mean(-1, keepdim=True)
-        level = level - mean
+        level -= mean
         spread = level.square().mean(-1, keepdim=True).sqrt()
-        even = level / (spread + 1.0)
-        stack = torch.stack([even[..., at : at + BINS] for at in self.offsets], 1)
-        return stack, torch.cat([mean / 10, spread], -1).movedim(-1, 1)
+        return level / (spread + 1.0), torch.cat([mean / 10, spread], -1)
 
 
 class PitchNet(nn.Module):
@@ -122,19 +138,21 @@ class PitchNet(nn.Module):
         `real` (windows, frames) marks the frames of the take: the others are kept at zero after
         every layer, just as convolutions pad, so that padding never leaks into a result.
         """
-        return self.score(*self.harmonics(samples), real)
+        stacked, clues = self.harmonics(samples)
+        return self.score(stacked, clues, real)
 
     def score(
         self, stacked: Tensor, clues: Tensor, real: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """The same from stacked harmonics (windows, harmonics, frames, bins) and their clues."""
-        seen = _kept(stacked.contiguous(memory_format=torch.channels_last), real)
+        beyond = None if real is None else torch.nonzero(~real, as_tuple=True)
+        seen = _kept(stacked.contiguous(memory_format=torch.channels_last), beyond)
         for layer in self.body:
-            seen = _kept(layer(seen), real)
+            seen = _kept(layer(seen), beyond)
         pitch = self.pitch(seen)  # (windows, COARSE, frames, columns)
         pitch = pitch.permute(0, 2, 3, 1).flatten(2)
-        summary = _kept(torch.cat([_summary(seen, pitch), clues], 1), real)
-        gathered = _kept(torch.relu(self.gather(summary)), real)
+        summary = _kept(torch.cat([_summary(seen, pitch), clues], 1), beyond)
+        gathered = _kept(torch.relu(self.gather(summary)), beyond)
         return pitch, self.voicing(gathered)[:, 0]
 
     def fused(self) -> "PitchNet":
@@ -154,17 +172,17 @@ def _summary(seen: Tensor, pitch: Tensor) -> Tensor:
     log_p = torch.log_softmax(pitch.float(), -1)
     p = log_p.exp()
     clues = torch.stack([pitch.amax(-1) / 10, pitch.mean(-1) / 10, -(p * log_p).sum(-1)], -1)
-    columns = p.unflatten(-1, (-1, COARSE)).sum(-1).to(seen.dtype)[..., None, :]
-    there = (columns @ seen.permute(0, 2, 3, 1))[..., 0, :]  # as seen where the pitch may be
-    return torch.cat([there.movedim(-1, 1), seen.mean(3), clues.movedim(-1, 1)], 1)
+    columns = p.view(*p.shape[:2], -1, COARSE).sum(-1).to(seen.dtype)[..., None, :]
+    seen = seen.permute(0, 2, 3, 1)  # as it lies in memory: (windows, frames, columns, channels)
+    there = (columns @ seen)[..., 0, :]  # as seen where the pitch may be
+    return torch.cat([there, seen.mean(2), clues], -1).movedim(-1, 1)
 
 
-def _kept(seen: Tensor, real: Tensor | None) -> Tensor:
-    """(windows, channels, frames, ...) with the frames outside the take at zero, in place."""
-    if real is None:
-        return seen
-    shape = (len(seen), 1, -1, *(1,) * (seen.dim() - 3))
-    return seen.mul_(real.to(seen.dtype).view(shape))
+def _kept(seen: Tensor, beyond: tuple[Tensor, ...] | None) -> Tensor:
+    """(windows, channels, frames, ...) with the frames beyond the take at zero, in place."""
+    if beyond is not None:
+        seen.movedim(1, -1)[beyond] = 0
+    return seen
 
 
 def _block(convolution: nn.Conv2d) -> nn.Sequential:

@@ -1,11 +1,17 @@
 """The path through the network's scores is the one a voice could take."""
 
 import numpy as np
+import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models import decoding
+from models.decoding import Calibration, confidence
 from models.pitchnet import BINS, bin_to_hz, hz_to_bin
+from models.viterbi import BLOCK, best_path
+
+Floats = NDArray[np.float64]
 
 
 def scores(bins: Tensor, height: float = 8.0) -> Tensor:
@@ -77,14 +83,52 @@ def test_padding_changes_no_path() -> None:
     np.testing.assert_array_equal(together[1].confidence, alone.confidence)
 
 
-def test_three_minutes_are_followed_in_well_under_a_second() -> None:
-    import time
+def plain(first: Floats, steps: Floats) -> NDArray[np.intp]:
+    """Viterbi's algorithm as it is in the books, for one take: `steps` (frames - 1, from, to)."""
+    score, came_from = first, []
+    for step in steps:
+        arriving = score[:, None] + step
+        came_from.append(arriving.argmax(0))
+        score = arriving.max(0)
+    path = [int(score.argmax())]
+    for came in reversed(came_from):
+        path.append(int(came[path[-1]]))
+    return np.array(path[::-1])
 
-    pitch, voicing = torch.randn(1, 18000, BINS), torch.randn(1, 18000)
 
-    found = decoding.candidates(pitch, voicing)
-    start = time.process_time()
-    [path] = decoding.follow(found, [18000])
+@pytest.mark.parametrize("frames", [1, 2, BLOCK, BLOCK + 1, BLOCK + 2, 203])
+def test_by_blocks_or_step_by_step_the_best_path_is_the_same(frames: int) -> None:
+    rng = np.random.default_rng(frames)
+    first, steps = rng.normal(size=(3, 6)), rng.normal(size=(frames - 1, 6, 6, 3))
 
-    assert len(path.hz) == 18000
-    assert time.process_time() - start < 1.0
+    paths = best_path(first, steps)
+
+    for row in range(3):
+        np.testing.assert_array_equal(paths[row], plain(first[row], steps[..., row]))
+
+
+def test_a_step_that_nobody_can_take_is_not_taken() -> None:
+    rng = np.random.default_rng(0)
+    steps = np.where(
+        rng.random((99, 6, 6, 1)) < 0.5, -decoding.NEVER, rng.normal(size=(99, 6, 6, 1))
+    )
+
+    [path] = best_path(np.zeros((1, 6)), steps)
+
+    assert (steps[np.arange(99), path[:-1], path[1:], 0] > -decoding.NEVER).all()
+
+
+def test_confidence_is_the_networks_word_until_it_is_calibrated() -> None:
+    voicing, mass = np.array([0.2, 0.9, 1.0]), np.array([0.5, 0.8, 1.0])
+    doubling = Calibration(voicing=0.0, mass=2.0, bias=0.0)
+
+    np.testing.assert_allclose(confidence(voicing, mass), [0.1, 0.72, 1.0])
+    np.testing.assert_allclose(confidence(voicing, mass, doubling)[:2], [0.5, 0.941], atol=1e-3)
+    assert confidence(voicing, mass, doubling)[2] <= 1
+
+
+def test_a_calibration_is_kept_beside_the_weights() -> None:
+    one = Calibration(voicing=1.5, mass=0.5, bias=-0.25)
+
+    assert Calibration.read(one.metadata() | {"channels": "32"}) == one
+    assert Calibration.read({"channels": "32"}) is None

@@ -12,7 +12,7 @@ from models import decoding, spectra
 from models.audio import ANALYSIS_RATE, Audio
 from models.engine import Options, Task
 from models.octaves import agreement
-from models.pitch import PitchEngine
+from models.pitch import AT_ONCE, PitchEngine
 from models.pitchnet import MARGIN, levelled
 from models.results import Pitch, Reason
 from tests.signals import join, noise, silence, tone
@@ -66,7 +66,8 @@ def test_a_sine_is_followed(engine: PitchEngine, hz: float) -> None:
     result = hear(engine, tone(hz, 1.0))
 
     assert result.measures["voiced_fraction"].value > 0.95
-    assert np.median(np.abs(cents_off(result, hz))) < 1
+    nearest = 1 if hz > 150 else 2  # a few periods of a low sine leak into its negative frequency
+    assert np.median(np.abs(cents_off(result, hz))) < nearest
     assert np.percentile(np.abs(cents_off(result, hz)), 90) < 25
 
 
@@ -188,21 +189,26 @@ def test_alone_and_in_a_batch_are_the_same(engine: PitchEngine, sung: Sung) -> N
 
 
 @torch.inference_mode()
-def test_windows_give_what_one_pass_gives(engine: PitchEngine) -> None:
-    take = sing(glide(8.0, 70, 900), VOICE).audio
-    level, _ = levelled(*spectra.batch([take]))
-    counts = torch.tensor([len(take.samples) // spectra.HOP + 1])
+def test_pieces_give_what_one_pass_gives(
+    engine: PitchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    takes = [sing(glide(8.0, 70, 900), VOICE).audio, tone(300, 0.4), noise(0.9)]
+    monkeypatch.setitem(AT_ONCE, "cpu", 150)
+    level, _ = levelled(*spectra.batch(takes))
+    counts = torch.tensor([len(take.samples) // spectra.HOP + 1 for take in takes])
 
-    by_window = engine.candidates(level, counts)
-    padded = torch.nn.functional.pad(level, (MARGIN, MARGIN))
-    at_once = decoding.candidates(*engine.network(padded))
+    by_pieces = engine.candidates(level, counts)
 
-    shared = by_window.voicing.shape[1]
-    torch.testing.assert_close(by_window.voicing, at_once.voicing[:, :shared], rtol=0, atol=2e-5)
-    strong = by_window.mass > 0.2
-    torch.testing.assert_close(
-        by_window.bins[strong], at_once.bins[:, :shared][strong], rtol=1e-4, atol=1e-3
-    )
+    for row, count in enumerate(counts.tolist()):
+        sound = level[row, : len(takes[row].samples)]
+        padded = torch.nn.functional.pad(sound, (MARGIN, MARGIN))
+        at_once = decoding.candidates(*engine.network(padded[None]))
+        voicing, mass = by_pieces.voicing[row, :count], by_pieces.mass[row, :count]
+        torch.testing.assert_close(voicing, at_once.voicing[0, :count], rtol=0, atol=2e-5)
+        assert (by_pieces.mass[row, count:] == 0).all()
+        strong = mass > 0.2
+        there = at_once.bins[0, :count][strong]
+        torch.testing.assert_close(by_pieces.bins[row, :count][strong], there, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize(
