@@ -42,6 +42,16 @@ STEADY_S = 0.3  # a filled pause is a vowel held this long...
 STEADY_SEMITONES_PER_S = 6.0  # ...on an almost level pitch...
 STEADY_DB = 6.0  # ...and level...
 BESIDE_S = 0.12  # ...next to a gap or an edge of speech
+OF_SPEECH = (  # and of no song, whose pace is the music's
+    "speech_rate_sps",
+    "articulation_rate_sps",
+    "mean_length_of_run",
+    "pace_variation",
+    "filled_pauses_per_minute",
+    "words_per_minute",
+    "filler_rate",
+    "repetition_rate",
+)
 WORD_MEASURES = ("words_per_minute", "filler_rate", "repetition_rate")
 UNITS = {"words_per_minute": "1/min", "filler_rate": "1/min", "repetition_rate": "%"}
 
@@ -72,7 +82,7 @@ class FluencyEngine:
 
     Rates as in de Jong & Wempe (2009) and de Jong & Bosker (2013): articulation rate is syllables
     over phonation time, speech rate syllables over the time from first to last sound, and only
-    gaps of 250 ms and more are pauses.
+    gaps of 250 ms and more are pauses. Song has pauses and no rates.
     """
 
     family: Family = "fluency"
@@ -101,26 +111,22 @@ class FluencyEngine:
         if not len(found):
             detail = "No voiced peak of loudness in the speech."
             return absent("fluency", Reason.no_syllables, detail, self.version)
-        return self._measured(task, activity, f0, envelope.level_db, found)
-
-    def _measured(
-        self, task: Task, activity: Activity, f0: Floats, level_db: Floats, found: Indices
-    ) -> Fluency:
-        speech = Speech(utterance.runs(activity.speech_s), np.asarray(found * HOP_S))
-        filled = _filled_pauses(f0, level_db, found, activity.speech_s)
-        answers = (
-            _rates(speech)
-            | _pauses(speech)
-            | _pace_variation(speech)
-            | _filled_rate(speech, filled)
-            | _words(task, speech)
+        filled = _filled_pauses(f0, envelope.level_db, found, activity.speech_s)
+        said = Speech(utterance.runs(activity.speech_s), np.asarray(found * HOP_S))
+        if utterance.is_song(pitch):
+            return self._described(said, _pauses(said) | _sung(said), [])
+        answers = _rates(said) | _pauses(said) | _pace_variation(said)
+        return self._described(
+            said, answers | _filled_rate(said, filled) | _words(task, said), filled
         )
+
+    def _described(self, speech: Speech, answers: Answers, filled: list[Span]) -> Fluency:
         return Fluency(
             version=self.version,
             conditions={
                 "pause_threshold_s": utterance.PAUSE_S,
                 "syllable_dip_db": syllables.DIP_DB,
-                "syllables": len(found),
+                "syllables": len(speech.nuclei_s),
                 "speech_s": round(speech.total_s, 3),
                 "phonation_s": round(speech.phonation_s, 3),
             },
@@ -141,13 +147,24 @@ def _rates(speech: Speech) -> Answers:
             value=count / amount, unit=unit, standard_error=error / amount, evidence_s=spans
         )
 
-    ratio = Measure(value=speech.phonation_s / speech.total_s, unit="1", evidence_s=spans)
     return {
         "speech_rate_sps": per(speech.total_s, "1/s"),
         "articulation_rate_sps": per(speech.phonation_s, "1/s"),
         "mean_length_of_run": per(len(speech.runs_s), "syllables") if long else short,
-        "phonation_ratio": ratio,
+        "phonation_ratio": _phonation(speech),
     }
+
+
+def _sung(speech: Speech) -> Answers:
+    """Of the rates, only how much of the time there is a voice."""
+    detail = "Held notes fill the voice: this is song, and its pace is the music's."
+    absence = Absence(reason=Reason.no_speech, detail=detail)
+    return {**dict.fromkeys(OF_SPEECH, absence), "phonation_ratio": _phonation(speech)}
+
+
+def _phonation(speech: Speech) -> Measure:
+    spans = utterance.evidence(speech.runs_s)
+    return Measure(value=speech.phonation_s / speech.total_s, unit="1", evidence_s=spans)
 
 
 def _short(speech: Speech) -> Absence:

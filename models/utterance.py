@@ -14,6 +14,7 @@ HOP_S = 0.01  # of F0 and of the level that syllables are found in
 PAUSE_S = 0.25  # shorter gaps are articulation, not pauses (de Jong & Bosker 2013)
 SHORTEST_S = 0.3  # of a take
 SPANS = 60  # of evidence at most
+SONG_NOTES, SONG_SHARE = 5, 0.8  # steady notes, and the share of the voice they fill: song
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -33,6 +34,12 @@ def refusal(task: Task) -> Absence | None:
     if not activity.speech_s:
         return Absence(reason=Reason.no_speech, detail="Nobody speaks in the take.")
     return None
+
+
+def is_song(pitch: Pitch) -> bool:
+    """Held notes fill it: .95 and more of a song's voice, hardly ever .8 of anybody's speech."""
+    held = sum(note.end_s - note.start_s for note in pitch.notes)
+    return len(pitch.notes) >= SONG_NOTES and held >= SONG_SHARE * pitch.voiced_s
 
 
 def too_few(found: int, needed: int, what: str) -> Absence:

@@ -10,6 +10,7 @@ from models.results import (
     Absence,
     Activity,
     Fluency,
+    Note,
     Pitch,
     Reason,
     Segment,
@@ -211,3 +212,48 @@ def test_batch_mates_and_padding_change_nothing() -> None:
 
 def test_an_empty_batch_is_an_empty_answer() -> None:
     assert ENGINE.analyze_batch([]) == []
+
+
+def test_song_has_pauses_and_no_speech_rate() -> None:
+    take = speak([12, 12], rate=2, pause_s=0.6)
+    held = [_note(0.3 + i * 0.5 + (0.6 if i >= 12 else 0), 0.48) for i in range(24)]
+    sung = take.pitch.model_copy(update={"notes": held})
+
+    song, speech = _fluency(take.task({"pitch": sung})), _fluency(take.task())
+
+    for name in ("speech_rate_sps", "articulation_rate_sps", "mean_length_of_run"):
+        assert song.absences[name].reason is Reason.no_speech
+        assert name in speech.measures
+    assert song.measures["phonation_ratio"] == speech.measures["phonation_ratio"]
+    assert song.measures["pause_mean_s"] == speech.measures["pause_mean_s"]
+    assert song.filled_pauses_s == []
+
+
+def _note(start_s: float, lasting_s: float) -> Note:
+    return Note(
+        start_s=start_s,
+        end_s=start_s + lasting_s,
+        name="B2",
+        midi=47.0,
+        f0_hz=123.5,
+        cents=0.0,
+        stability_cents=5.0,
+        confidence=0.9,
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_planted_fillers_and_repeats_are_recovered(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    plain = [f"word{i}" for i in range(30)]
+    fillers, repeats = int(rng.integers(1, 6)), int(rng.integers(1, 6))
+    places = sorted(rng.choice(29, fillers + repeats, replace=False).tolist(), reverse=True)
+    for index, place in enumerate(places):
+        extra = str(rng.choice(["um", "Uh,", "erm..."])) if index < fillers else plain[place]
+        plain.insert(place + 1, extra)
+
+    found = _fluency(speak([24], rate=4).task({"transcript": _transcript(*plain)})).measures
+
+    assert found["filler_rate"].value == pytest.approx(fillers * 10, rel=0.01)  # of 6 s
+    assert found["repetition_rate"].value == pytest.approx(100 * repeats / len(plain), rel=0.01)
+    assert found["words_per_minute"].value == pytest.approx((30 + repeats) * 10, rel=0.01)

@@ -1,13 +1,10 @@
 """Syllables: known trains are counted, and hand-marked ones are found."""
 
-import csv
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from numpy.typing import NDArray
 
@@ -17,6 +14,7 @@ from models.spectra import batch
 from models.syllables import Envelope, Indices
 from tests import signals
 from tests.spoken import Spoken, falling, speak
+from training.evaluation import syllable_marks
 from training.synthesis import contour, rest, sing
 
 EMODB = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "emodb"
@@ -153,41 +151,22 @@ def test_an_empty_batch_is_an_empty_answer() -> None:
 
 
 def test_hand_marked_syllables_of_emodb_are_found() -> None:
-    """De Jong & Wempe's own settings reach F1 .902 and an error of 1.02 syllables/s here."""
+    """De Jong & Wempe's script reaches F1 .883 and a count error of .158 on all of them."""
     pytest.importorskip("parselmouth")
     if not EMODB.exists():
         pytest.skip("EMO-DB is not beside the project")
 
     hits = marked = found = 0
-    rate_errors = []
-    for audio, truth in _marked_clips(every=6):
-        nuclei = _nuclei_by_praats_voicing(audio)
-        hits += sum(bool(((nuclei >= a - 0.02) & (nuclei < b + 0.02)).any()) for a, b in truth)
-        marked, found = marked + len(truth), found + len(nuclei)
-        rate_errors.append(abs(len(nuclei) - len(truth)) / (truth[-1][1] - truth[0][0]))
+    errors = []
+    for clip in syllable_marks.emodb(EMODB.parent, every=6):
+        nuclei = clip.inside(_nuclei_by_praats_voicing(clip.audio).tolist())
+        hits += syllable_marks.hits(nuclei, clip.units_s)
+        marked, found = marked + len(clip.units_s), found + len(nuclei)
+        errors.append(abs(len(nuclei) / len(clip.units_s) - 1))
 
-    recall, precision = hits / marked, min(hits, found) / found
-    assert 2 * recall * precision / (recall + precision) >= 0.91
-    assert np.mean(rate_errors) <= 0.9
-
-
-def _marked_clips(every: int) -> Iterator[tuple[Audio, list[tuple[float, float]]]]:
-    with (EMODB / "labels.csv").open() as table:
-        files = [row["file"] for row in csv.DictReader(table)]
-    for file in files[::every]:
-        marks = _marks(EMODB / "labels" / "silb" / (Path(file).stem + ".silb"))
-        truth = [(a, b) for a, b, label in marks if label not in (".", "_", "p:") and b <= 1.98]
-        samples, rate = soundfile.read(EMODB / file, dtype="float32")
-        if len(truth) >= 3:
-            yield Audio(samples[: int((truth[-1][1] + 0.02) * rate)], rate), truth
-
-
-def _marks(path: Path) -> list[tuple[float, float, str]]:
-    if not path.exists():
-        return []
-    lines = [line.split() for line in path.read_text("latin1").splitlines()]
-    rows = [(float(line[0]), line[1]) for line in lines if len(line) == 2]
-    return [(a, b, label) for (a, label), (b, _) in pairwise(rows)]
+    assert 2 * hits / (marked + found) >= 0.905
+    assert np.mean(errors) <= 0.13
+    assert abs(found / marked - 1) <= 0.1
 
 
 def _nuclei_by_praats_voicing(audio: Audio) -> NDArray[np.float64]:
