@@ -216,9 +216,9 @@ def ladders(climbed: Sequence[Climbed]) -> Section:
     section = Section(
         "Sounds made worse",
         f"{READERS} readers of LibriSpeech changed by noise, rooms and silence (8 s each) and by "
-        f"WORLD ({RESYNTHESISED_S:g} s), and three synthesised singers, in five steps from better to worse. The score's "
-        "median at each step, and Spearman's correlation of step and score within each voice "
-        "(mean, interval over voices; -1: every step scores worse).",
+        f"WORLD ({RESYNTHESISED_S:g} s), and three synthesised singers, in five steps from better "
+        "to worse. The score's median at each step, and Spearman's correlation of step and score "
+        "within each voice (mean, interval over voices; -1: every step scores worse).",
         ("made worse", "score", "steps", "median scores", "Spearman", "scored"),
     )
     section.rows += [
