@@ -25,7 +25,7 @@ NEAR = 0.3  # semitones from its median, where...
 NEAR_SHARE, SPOKEN_SHARE = 0.25, 0.6  # ...so much of a note must be, of one as short as syllables
 SPOKEN = 35  # frames: hardly a syllable of speech stays on a pitch for longer
 SLIDES = 0.8  # semitones: a straight line through a note that moves more makes it a glide
-UNSTEADY = 1.1  # semitones: standard deviation of what is no note
+UNSTEADY = 1.5  # semitones from the median: a fifth of what is no note is further away
 DIP_DB = 6.0  # a fall and rise in energy inside one pitch is a repeated note
 SWAYING = 0.5  # of a dip within vibrato, which moves the harmonics through the formants
 DIP_SPAN = 61  # frames around a dip in which its depth is taken
@@ -195,7 +195,8 @@ def _is_steady(midi: Floats) -> bool:
     first, last = np.flatnonzero(near)[[0, -1]]
     core = midi[first : last + 1]
     line = np.polyfit(np.linspace(-0.5, 0.5, len(core)), core, 1)
-    return bool(abs(line[0]) < SLIDES and np.std(core) < UNSTEADY)
+    astray = np.percentile(np.abs(core - np.median(core)), 80)  # a slip of an octave may be
+    return bool(abs(line[0]) < SLIDES and astray < UNSTEADY)
 
 
 def _note(curve: Curve, start: int, end: int, a4_hz: float) -> Note:

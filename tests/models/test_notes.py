@@ -105,5 +105,67 @@ def test_a_singer_who_is_flat_throughout_has_a_tuning_offset_and_the_same_key() 
     assert notes.key(found)[0] == "D major"
 
 
+@pytest.mark.parametrize("rate", [4.2, 5.5, 7.5])
+def test_a_legato_step_within_vibrato_parts_two_notes(rate: float) -> None:
+    t = np.arange(100) / 100
+    shaking = 1.0 * np.sin(2 * np.pi * rate * t)
+
+    first, second = find(60 + shaking, 63 + shaking)
+
+    assert (first.name, second.name) == ("C4", "D#4")
+    assert second.start_s == pytest.approx(1.0, abs=0.05)
+    assert first.vibrato is not None
+    assert first.vibrato.rate_hz == pytest.approx(rate, abs=0.1)
+
+
+def test_a_quick_slide_between_two_notes_parts_them_in_its_middle() -> None:
+    found = find(held(55, 0.5), np.linspace(55, 67, 12), held(67, 0.5))
+
+    assert [note.name for note in found] == ["G3", "G4"]
+    assert found[1].start_s == pytest.approx(0.56, abs=0.03)
+
+
+def test_a_slow_slide_belongs_to_neither_note() -> None:
+    found = find(held(55, 0.5), np.linspace(55, 62, 40), held(62, 0.5))
+
+    assert [note.name for note in found] == ["G3", "D4"]
+    assert found[0].end_s == pytest.approx(0.5, abs=0.06)
+    assert found[1].start_s == pytest.approx(0.9, abs=0.06)
+
+
+def test_a_scooped_note_begins_with_its_voice() -> None:
+    t = np.arange(80) / 100
+
+    [note] = find(rest(0.2), 60 - 1.5 * np.exp(-t / 0.025), rest(0.2))
+
+    assert note.name == "C4"
+    assert note.start_s == pytest.approx(0.2, abs=0.02)
+
+
+def test_another_octave_for_a_moment_parts_nothing() -> None:
+    slipped = held(60, 0.8)
+    slipped[40:43] += 12
+
+    [note] = find(slipped)
+
+    assert note.name == "C4"
+    assert note.cents == pytest.approx(0, abs=1)
+
+
+def test_syllables_of_speech_are_no_notes() -> None:
+    syllable = np.linspace(56, 53, 18)
+
+    assert find(syllable, rest(0.1), syllable - 1, rest(0.1), np.linspace(50, 54, 15)) == []
+
+
+def test_energy_that_sways_with_vibrato_parts_nothing() -> None:
+    t = np.arange(150) / 100
+    shaking = np.sin(2 * np.pi * 6 * t)
+
+    found = find(70 + 0.8 * shaking, energy_db=-12 + 4 * shaking)
+
+    assert len(found) == 1
+
+
 def test_silence_has_no_notes() -> None:
     assert find(rest(2.0)) == []

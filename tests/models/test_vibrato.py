@@ -41,7 +41,33 @@ def test_a_late_vibrato_has_its_delay() -> None:
     found = vibrato.find(trembling(2.0, 5.5, 60, onset_s=0.8), HOP)
 
     assert found is not None
-    assert found.onset_delay_s == pytest.approx(0.8, abs=0.25)
+    assert found.onset_delay_s == pytest.approx(0.82, abs=0.06)
+    assert found.extent_cents == pytest.approx(60, rel=0.05)
+
+
+@pytest.mark.parametrize("hz", [4.5, 6.0, 7.2])
+def test_what_the_window_behind_f0_took_is_made_good(hz: float) -> None:
+    length = 8  # frames
+    window = np.hanning(length + 1)[:-1]
+    seen = np.convolve(trembling(2.0, hz, 60), window / window.sum(), "valid")
+
+    found = vibrato.find(seen, HOP, window_s=length * HOP)
+
+    assert found is not None
+    assert found.extent_cents == pytest.approx(60, rel=0.05)
+
+
+def test_without_its_vibrato_a_note_is_straight() -> None:
+    straight = vibrato.without(trembling(2.0, 5.5, 80, drift=0.2), HOP)
+
+    settled = (straight - 60 - 0.2 * np.arange(len(straight)) * HOP)[30:]
+    assert np.abs(settled).max() < 0.05
+
+
+def test_steps_are_not_taken_out() -> None:
+    steps = np.repeat([60.0, 65.0, 62.0, 67.0, 64.0], 18)
+
+    np.testing.assert_array_equal(vibrato.without(steps, HOP), steps)
 
 
 def test_an_unsteady_vibrato_is_less_regular() -> None:
