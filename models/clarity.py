@@ -1,7 +1,6 @@
 """Clarity: what the recording did to the voice, and how clearly speech is articulated."""
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, cast
@@ -9,9 +8,11 @@ from typing import Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from models import articulation, conditions, reverberation, utterance, weights
-from models.audio import ANALYSIS_RATE
+from models import articulation, conditions, recording, utterance, weights
+from models.audio import ANALYSIS_RATE, Audio
+from models.claritynet import ClarityNet
 from models.engine import Task
+from models.recording import Estimate, Findings, Voice
 from models.results import (
     Absence,
     Activity,
@@ -65,35 +66,46 @@ Answers = dict[str, Measure | Absence]
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A take and what is known of it, frame by frame at 10 ms."""
+    """A take without digital silence at its ends, and what is known of it every 10 ms."""
 
     samples: Floats  # 16 kHz, without DC
+    offset: float  # that DC
     power: Floats
     speech: Mask
     voiced: Mask
     spans: list[Span]
-    seconds: float
+    seconds: float  # of the whole take
+    hum: conditions.Hum | None  # re all the sound
 
     @property
     def whole(self) -> list[Span]:
         return [(0.0, self.seconds)]
 
+    @property
+    def sounding(self) -> Mask:
+        return self.speech | self.voiced
+
+    @property
+    def hum_power(self) -> float:
+        if self.hum is None or self.hum.mains_hz is None:
+            return 0.0
+        return float(self.power.mean() * 10 ** (self.hum.db / 10))
+
 
 class ClarityEngine:
-    """Takes the recording's conditions and the articulation of speech; no trained regressor."""
+    """Takes the recording's conditions, by network and signal processing, and articulation."""
 
     family: Family = "clarity"
 
-    def __init__(self, version: Version) -> None:
+    def __init__(self, network: ClarityNet, version: Version) -> None:
+        self.network = network.eval()
         self.version = version
 
     @classmethod
     def load(cls, version: str = "1", device: str = "cpu") -> Self:
+        """Raises WeightsUnavailable."""
         del device  # a few percent of timbre's cost, on the CPU
-        own = sys.modules[__name__]
-        return cls(
-            weights.of_code("clarity", version, own, conditions, articulation, reverberation)
-        )
+        return cls(*load(version))
 
     def analyze_batch(self, tasks: Sequence[Task]) -> list[FamilyResult]:
         return [self._analyze(task) for task in tasks]
@@ -105,55 +117,110 @@ class ClarityEngine:
         heard = _heard(task)
         if not heard.power.max() > SILENT**2:
             return absent("clarity", Reason.silence, "No sound in the take.", self.version)
-        answers = _recording(task, heard) | _articulation(task, heard) | _words(task)
+        voice = Voice(heard.samples, heard.power, heard.sounding, heard.hum_power)
+        found = recording.find(self.network, voice)
+        answers = _recording(task, heard, found) | _articulation(task, heard) | _words(task)
         measured = {k: v for k, v in answers.items() if isinstance(v, Measure)}
-        answers["intelligible_recording"] = _intelligible(measured, heard)
         return Clarity(
             version=self.version,
             conditions=_conditions(task, heard, measured),
-            measures={k: v for k, v in answers.items() if isinstance(v, Measure)},
+            measures=measured,
             absences={k: v for k, v in answers.items() if isinstance(v, Absence)},
         )
 
 
+def load(version: str = "1") -> tuple[ClarityNet, Version]:
+    """The network with its weights, or WeightsUnavailable."""
+    found = weights.load("clarity", version)
+    network = ClarityNet()
+    network.load_state_dict(found.tensors)
+    return network.eval(), found.version
+
+
 def _heard(task: Task) -> Heard:
-    samples = task.audio.at(ANALYSIS_RATE).samples.astype(np.float64)
-    samples -= samples.mean()
+    whole = task.audio.at(ANALYSIS_RATE).samples.astype(np.float64)
+    first, last = recording.ends(whole)
+    offset = float(whole[first:last].mean()) if last > first else 0.0
+    samples = whole[first:last] - offset
     power = conditions.levels(samples)
     activity, pitch = cast(Activity, task.needs["activity"]), cast(Pitch, task.needs["pitch"])
-    speech = utterance.inside(activity.speech_s, len(power))
-    voiced = np.isfinite(utterance.voicing(pitch, len(power)))
-    spans = utterance.evidence(activity.speech_s)
-    return Heard(samples, power, speech, voiced, spans, task.audio.seconds)
+    skipped, frames = first // conditions.HOP, len(whole) // conditions.HOP + 1
+    here = slice(skipped, skipped + len(power))
+    return Heard(
+        samples=samples,
+        offset=offset,
+        power=power,
+        speech=utterance.inside(activity.speech_s, frames)[here],
+        voiced=np.isfinite(utterance.voicing(pitch, frames))[here],
+        spans=utterance.evidence(activity.speech_s),
+        seconds=task.audio.seconds,
+        hum=conditions.hum(samples, float(power.mean())),
+    )
 
 
-def _recording(task: Task, heard: Heard) -> Answers:
-    audio = task.audio
-    clipped = conditions.clipped_fraction(audio)
-    offset = float(audio.samples.mean(dtype=np.float64))
-    width = conditions.bandwidth_hz(heard.samples, audio.source.sample_rate)
-    return {
-        "snr_db": _snr(heard),
-        "snr_wada_db": _wada(heard),
+def _recording(task: Task, heard: Heard, found: Findings | None) -> Answers:
+    audio, share = task.audio, len(task.audio.samples) / max(len(heard.samples), 1)
+    clipped = min(conditions.clipped_fraction(audio) * share, 1.0)
+    answers: Answers = {
         "clipped_fraction": Measure(value=clipped, unit="1", confidence=0.9),
-        "dc_offset": Measure(value=offset, unit="1", confidence=1.0),
-        "hum_db": _hum(heard),
-        "bandwidth_hz": Measure(value=width, unit="Hz", confidence=0.8),
-        "t60_s": _reverberation(heard),
+        "dc_offset": Measure(value=heard.offset, unit="1", confidence=1.0),
+        "hum_db": _hum(heard, found),
+        "snr_wada_db": _wada(heard),
+    }
+    if found is None:
+        width = conditions.bandwidth_hz(heard.samples, audio.source.sample_rate)
+        missing = _no_voice(heard)
+        return answers | {
+            "bandwidth_hz": Measure(value=width, unit="Hz", confidence=0.5),
+            **dict.fromkeys((*VOICED, "intelligible_recording"), missing),
+        }
+    return answers | _of_voice(found, clipped, audio, heard)
+
+
+def _no_voice(heard: Heard) -> Absence:
+    if heard.sounding.any():
+        return Absence(reason=Reason.too_short, detail="Under 0.3 s that are not silent.")
+    return Absence(reason=Reason.no_speech, detail="Rests on what was done to a voice.")
+
+
+def _of_voice(found: Findings, clipped: float, audio: Audio, heard: Heard) -> Answers:
+    """What the voice tells of the recording; a confidence is the chance to be near enough."""
+    seconds = float(np.clip(2**found.t60.value, recording.SHORTEST_S, recording.LONGEST_S))
+    nyquist = (audio.source.sample_rate or ANALYSIS_RATE) / 2
+    width = min(found.width_hz.value, nyquist)
+    useful = recording.intelligible(found.snr_db.value, found.c50_db.value, clipped, width)
+    spread = found.t60.error * np.log(2) * seconds
+    return {
+        "snr_db": _measure(found.snr_db, "dB", 2.0, heard),
+        "t60_s": Measure(
+            value=seconds,
+            unit="s",
+            confidence=found.t60.within(np.log2(1.25)),
+            standard_error=float(spread),
+            evidence_s=heard.spans,
+        ),
+        "c50_db": _measure(found.c50_db, "dB", 2.0, heard),
+        "bandwidth_hz": Measure(
+            value=width,
+            unit="Hz",
+            confidence=found.width_hz.within(0.1 * width),
+            standard_error=found.width_hz.error,
+            evidence_s=heard.spans,
+        ),
+        "intelligible_recording": Measure(
+            value=useful, unit="1", confidence=found.snr_db.within(3.0), evidence_s=heard.spans
+        ),
     }
 
 
-def _snr(heard: Heard) -> Measure | Absence:
-    """The voice over the pauses; without pauses outside speech, over those between voiced parts."""
-    if not heard.speech.any() and not heard.voiced.any():
-        return Absence(reason=Reason.no_speech, detail="No voice to compare the noise with.")
-    voice = heard.voiced if heard.voiced.any() else heard.speech
-    for confidence, sounding in ((0.9, heard.speech | heard.voiced), (0.6, voice)):
-        db = conditions.snr_db(heard.power, voice, conditions.pauses(sounding))
-        if db is not None:
-            return Measure(value=db, unit="dB", confidence=confidence, evidence_s=heard.whole)
-    detail = f"Fewer than {conditions.FEWEST_GAPS} frames of pause to hear the noise in."
-    return Absence(reason=Reason.too_short, detail=detail)
+def _measure(estimate: Estimate, unit: str, tolerance: float, heard: Heard) -> Measure:
+    return Measure(
+        value=estimate.value,
+        unit=unit,
+        confidence=estimate.within(tolerance),
+        standard_error=estimate.error,
+        evidence_s=heard.spans,
+    )
 
 
 def _wada(heard: Heard) -> Measure | Absence:
@@ -165,25 +232,17 @@ def _wada(heard: Heard) -> Measure | Absence:
     return Measure(value=db, unit="dB", confidence=0.4, evidence_s=heard.whole)
 
 
-def _hum(heard: Heard) -> Measure | Absence:
-    found = conditions.hum(heard.samples, _voice_power(heard))
-    if found is None:
+def _hum(heard: Heard, found: Findings | None) -> Measure | Absence:
+    if heard.hum is None:
         return Absence(reason=Reason.too_short, detail="Mains lines need half a second.")
-    return Measure(value=found.db, unit="dB", confidence=0.7, evidence_s=heard.whole)
-
-
-def _voice_power(heard: Heard) -> float:
-    sounding = heard.voiced | heard.speech
-    return float(heard.power[sounding].mean() if sounding.any() else heard.power.mean())
-
-
-def _reverberation(heard: Heard) -> Measure | Absence:
-    if not heard.speech.any():
-        return Absence(reason=Reason.no_speech, detail="Rests on how speech dies away.")
-    found = reverberation.t60_s(heard.samples)
-    if found is None:
-        return Absence(reason=Reason.too_short, detail="Too little of the take dies away.")
-    return Measure(value=found, unit="s", confidence=0.4, evidence_s=heard.spans)
+    voice = heard.power[heard.sounding].mean() if heard.sounding.any() else heard.power.mean()
+    if found is not None:
+        ratio = 10 ** (found.snr_db.value / 10)
+        voice *= ratio / (1 + ratio)
+    db = conditions.FAINTEST_HUM_DB
+    if heard.hum_power > 0:
+        db = max(10 * float(np.log10(heard.hum_power / voice)), db)
+    return Measure(value=db, unit="dB", confidence=0.7, evidence_s=heard.whole)
 
 
 def _articulation(task: Task, heard: Heard) -> Answers:
@@ -196,6 +255,7 @@ def _articulation(task: Task, heard: Heard) -> Answers:
 CONTRAST = "consonant_vowel_contrast_db"
 VOWEL_SPACE = ("vowel_space_area_bark2", "vowel_articulation_index")
 MODULATION = ("modulation_depth_db", "modulation_peak_hz")
+VOICED = ("snr_db", "t60_s", "c50_db")  # what only a voice can tell of a recording
 SPOKEN = (*VOWEL_SPACE, *MODULATION, CONTRAST)
 
 
@@ -293,43 +353,14 @@ def _edits(wanted: list[str], heard: list[str]) -> int:
     return row[-1]
 
 
-# Cumulative band importance for speech (ANSI S3.5-1997, octave bands), up to 8 kHz.
-IMPORTANCE = (
-    (177, 354, 707, 1414, 2828, 5657, 8000),
-    (0.0, 0.064, 0.235, 0.48, 0.752, 0.973, 1.0),
-)
-
-
-def _intelligible(measured: Mapping[str, Measure], heard: Heard) -> Measure | Absence:
-    """How much of clear speech would still be understood from this recording, 0..100.
-
-    A product of documented factors: audibility (SNR + 12) / 30 after the speech intelligibility
-    index, the bandwidth's importance for speech, up to half lost to clipping of a fifth of the
-    samples, and up to half to a reverberation time of 2 s (nothing under 0.4 s).
-    """
-    if "snr_db" not in measured:
-        missing = Reason.too_short if heard.speech.any() else Reason.no_speech
-        return Absence(reason=missing, detail="Needs the signal-to-noise ratio.")
-    hz, share = IMPORTANCE
-    factors = [
-        np.clip((measured["snr_db"].value + 12) / 30, 0, 1),
-        np.interp(np.log(measured["bandwidth_hz"].value + 1.0), np.log(hz), share),
-        1 - 0.5 * min(measured["clipped_fraction"].value / 0.2, 1.0),
-    ]
-    if "t60_s" in measured:
-        factors.append(1 - 0.5 * np.clip((measured["t60_s"].value - 0.4) / 1.6, 0, 1))
-    value = 100 * float(np.prod(factors))
-    return Measure(value=value, unit="1", confidence=0.5, evidence_s=heard.whole)
-
-
 def _conditions(task: Task, heard: Heard, measured: Mapping[str, Measure]) -> dict[str, Number]:
     """The recording in short, and the settings that move the values."""
-    found = conditions.hum(heard.samples, _voice_power(heard))
     return {
         "quality_flags": ",".join(flags(measured, cast(Pitch, task.needs["pitch"]))),
         "voiced_s": round(0.01 * int(heard.voiced.sum()), 3),
-        "hum_mains_hz": found.mains_hz if found else None,
-        "snr": "voiced frames over the quieter half of the pauses, 25 ms",
+        "hum_mains_hz": heard.hum.mains_hz if heard.hum else None,
+        "snr": "voice in frames within 30 dB of its loudest 25 ms, re all else, hum included",
+        "confidence": "chance to be right: 2 dB, 25 % of T60, 10 % of bandwidth",
         "bandwidth_under_strongest_db": conditions.BELOW_DB,
         "vowel_hnr_over_db": VOWEL_HNR_DB,
         "vowel_space": "convex hull of 90 % of the steady vowel frames' F1 and F2 in Bark",
