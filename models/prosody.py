@@ -32,6 +32,8 @@ from models.utterance import HOP_S, Answers, Floats
 SHORTEST_VOICED_S = 1.0
 LEAST_FOR_EBU_RANGE_S = 20.0  # Tech 3342 warns against short takes
 FEWEST_VOWEL_PAIRS = 10
+MOMENTARY_S = loudness.MOMENTARY_HOPS * loudness.HOP_S
+FEWEST_LEVELS = 6  # momentary ones: of a phrase of a second
 RHYTHM_CONFIDENCE = 0.4  # vowels are cut by level, not by a phonetician
 
 
@@ -141,9 +143,10 @@ def _loudness_slope(
     """Mean slope within phrases of a second and more, weighted by their length."""
     slopes, lasting, used = [], [], []
     for start, end in phrases:
-        part = utterance.inside([(start, end)], len(momentary), loudness.HOP_S) & heard
+        whole = (start + MOMENTARY_S / 2, end - MOMENTARY_S / 2)  # no window reaches into a pause
+        part = utterance.inside([whole], len(momentary), loudness.HOP_S) & heard
         frames = np.flatnonzero(part)
-        if len(frames) >= 10:
+        if len(frames) >= FEWEST_LEVELS:
             slopes.append(melody.slope(np.asarray(frames * loudness.HOP_S), momentary[frames]))
             lasting.append(end - start)
             used.append((start, end))

@@ -200,7 +200,9 @@ def test_batch_mates_and_padding_change_nothing() -> None:
     for task, found in zip(tasks, together, strict=True):
         [alone] = ENGINE.analyze_batch([task])
         assert found.absent == alone.absent
-        assert _numbers(found) == pytest.approx(_numbers(alone), rel=1e-5)
+        assert _numbers(found) == pytest.approx(
+            _numbers(alone), rel=1e-5, abs=1e-6
+        )  # slopes near 0
 
 
 def _numbers(result: object) -> dict[str, float]:
