@@ -108,31 +108,42 @@ def _dips(energy_db: Floats) -> Floats:
     return depth
 
 
-def _steady_parts(midi: Floats, dips: Floats) -> Iterator[tuple[int, int]]:
-    """The notes on the cheapest way through a voiced run; between them are slides.
+def _steady_parts(midi: Floats, dips: Floats) -> list[tuple[int, int]]:
+    """The notes on the cheapest way through a voiced run.
 
-    A slide of up to SLIDE frames is how a singer goes to a note: before the first and after the
-    last it is the note's, between two its middle parts them.
+    A way of up to SLIDE frames is how a singer goes to a note: before the first and after the
+    last it is the note's, between two its middle parts them. A longer one is no note's.
     """
-    parts = _joined(_cheapest(midi, dips))
-    for index, part in enumerate(parts):
-        if part.slides:
-            continue
-        start, end = part.start, part.end
-        if index and parts[index - 1].length <= SLIDE and parts[index - 1].slides:
-            slide = parts[index - 1]
-            start = _middle(midi, slide) if index > 1 else slide.start
-        if index < len(parts) - 1 and parts[index + 1].length <= SLIDE and parts[index + 1].slides:
-            slide = parts[index + 1]
-            end = _middle(midi, slide) if index < len(parts) - 2 else slide.end
-        yield start, end
+    held = [part for part in _joined(_cheapest(midi, dips)) if not part.slides]
+    if not held:
+        return []
+    cores = [_core(midi, part) for part in held]
+    first, last = cores[0][0], cores[-1][1]
+    start = 0 if first <= SLIDE else first
+    spans = list[tuple[int, int]]()
+    for index, after in enumerate(held[1:]):
+        leaves, arrives = cores[index][1], cores[index + 1][0]
+        if arrives - leaves <= SLIDE:
+            leaves = arrives = _middle(midi, held[index].end, after.start)
+        spans.append((start, leaves))
+        start = arrives
+    return [*spans, (start, len(midi) if len(midi) - last <= SLIDE else last)]
 
 
-def _middle(midi: Floats, slide: Part) -> int:
-    """The frame at which a slide is halfway between the pitches of its ends."""
-    part = midi[slide.start : slide.end]
-    ends = midi[max(slide.start - 1, 0)], midi[min(slide.end, len(midi) - 1)]
-    return slide.start + int(np.argmin(np.abs(part - np.mean(ends))))
+def _core(midi: Floats, part: Part) -> tuple[int, int]:
+    """From the first to the last frame of a note that is at its pitch."""
+    held = midi[part.start : part.end]
+    off = np.abs(held - np.median(held))
+    near = np.flatnonzero(off <= max(NEAR, off.min()))  # a median may lie where no frame is
+    return part.start + int(near[0]), part.start + int(near[-1]) + 1
+
+
+def _middle(midi: Floats, end: int, start: int) -> int:
+    """The frame at which a voice is halfway between one note's end and the next one's start."""
+    if start == end:
+        return end
+    way = midi[end:start]
+    return end + int(np.argmin(np.abs(way - (midi[end - 1] + midi[start]) / 2)))
 
 
 def _joined(parts: Sequence[Part]) -> list[Part]:
@@ -189,7 +200,7 @@ def _audible(energy_db: Floats, start: int, end: int) -> tuple[int, int]:
 
 def _is_steady(midi: Floats) -> bool:
     """Whether it holds a pitch, between a way to it and a way from it."""
-    near = np.abs(midi - np.median(midi)) < NEAR
+    near = np.abs(midi - np.median(midi)) <= NEAR
     if near.mean() < (SPOKEN_SHARE if len(midi) < SPOKEN else NEAR_SHARE):
         return False
     first, last = np.flatnonzero(near)[[0, -1]]

@@ -167,5 +167,14 @@ def test_energy_that_sways_with_vibrato_parts_nothing() -> None:
     assert len(found) == 1
 
 
+def test_any_curve_has_an_answer() -> None:
+    rng = np.random.default_rng(0)
+
+    for length in range(1, 60):
+        jumps = 60 + rng.choice([0.0, 0.9, 12.0], length)
+        for note in find(jumps, energy_db=rng.uniform(-40, 0, length)):
+            assert note.end_s - note.start_s >= 0.07
+
+
 def test_silence_has_no_notes() -> None:
     assert find(rest(2.0)) == []
