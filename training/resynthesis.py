@@ -1,5 +1,6 @@
 """Real speech made to follow an F0 contour we choose, so that its truth is exact (WORLD)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,15 +51,23 @@ class Speech:
         )
 
 
-def analyse(samples: NDArray[np.floating]) -> Speech:
-    """Take a 16 kHz clip apart; voiced only where two estimates of F0 agree."""
+Tracker = Callable[[Floats, Floats], Floats]  # sound at 16 kHz and times in s to F0, 0: unvoiced
+AGREED = 1 / 12  # octaves
+
+
+def analyse(samples: NDArray[np.floating], second: Tracker | None = None) -> Speech:
+    """Take a 16 kHz clip apart; voiced only where two estimates of F0 agree.
+
+    Harvest is the first. The second is the waveform's own periodicity, or another tracker.
+    """
     sound = np.asarray(samples, np.float64)
     sound = 0.7 * sound / (np.abs(sound).max() + 1e-9)
     rough, times = pyworld.harvest(sound, ANALYSIS_RATE, LOWEST, HIGHEST, PERIOD)
     f0 = pyworld.stonemask(sound, rough, times, ANALYSIS_RATE)
     envelope = pyworld.cheaptrick(sound, f0, times, ANALYSIS_RATE, f0_floor=LOWEST)
     aperiodicity = pyworld.d4c(sound, f0, times, ANALYSIS_RATE, threshold=0.0)
-    trusted = (f0 > 0) & _loud(sound, times, 35.0) & _periodic(sound, f0, times)
+    agreed = _near(f0, second(sound, times)) if second else _periodic(sound, f0, times)
+    trusted = (f0 > 0) & _loud(sound, times, 35.0) & agreed
     octaves = _smooth(f0, trusted)
     doubtful = (octaves == 0) & (f0 > 0) & _loud(sound, times, 50.0)
     return Speech(octaves, envelope, aperiodicity, doubtful)
@@ -80,6 +89,11 @@ def _loud(sound: Floats, times: Floats, range_db: float) -> Mask:
     at = np.minimum((times * ANALYSIS_RATE).astype(int), len(sound) - 1)
     level = 10 * np.log10(power[at] + 1e-18)
     return np.asarray(level > level.max() - range_db)
+
+
+def _near(f0: Floats, other: Floats) -> Mask:
+    apart = np.log2(np.maximum(f0, 1.0)) - np.log2(np.maximum(other, 1.0))
+    return np.asarray((other > 0) & (np.abs(apart) < AGREED))
 
 
 def _periodic(sound: Floats, f0: Floats, times: Floats, least: float = 0.5) -> Mask:

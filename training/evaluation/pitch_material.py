@@ -72,9 +72,28 @@ def remade(clip: Clip, seed: int) -> list[Known]:
     """Two WORLD resyntheses of a clip's first seconds, and one by linear prediction."""
     rng = np.random.default_rng([seed, *clip.path.name.encode()])
     sound = clip.audio().samples[: SECONDS * ANALYSIS_RATE]
-    speech = resynthesis.analyse(sound)
+    speech = resynthesis.analyse(sound, second_opinion())
     twice = [voices.spoken(speech, rng, TRANSPOSED) for _ in range(2)]
     return [*twice, predicted(sound, speech, rng)]
+
+
+def second_opinion() -> resynthesis.Tracker | None:
+    """Praat's, as METHODS' material was made; the waveform's own where Praat is not here."""
+    try:
+        import parselmouth
+    except ImportError:
+        return None
+
+    def praat(sound: Floats, times: Floats) -> Floats:
+        pitch = parselmouth.Sound(sound, ANALYSIS_RATE).to_pitch_ac(
+            time_step=resynthesis.PERIOD / 1000,
+            pitch_floor=resynthesis.LOWEST,
+            pitch_ceiling=resynthesis.HIGHEST,
+        )
+        found = [pitch.get_value_at_time(time) for time in times]
+        return np.asarray(np.nan_to_num(np.array(found, float)))
+
+    return praat
 
 
 def predicted(

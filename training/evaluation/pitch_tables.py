@@ -21,8 +21,8 @@ NAMES = {"clean": "clean", "20db": "20 dB", "10db": "10 dB", "0db": "0 dB"}
 FROM_WORLD = (
     f"Two transpositions (at most {pitch_material.TRANSPOSED} octaves) of the first"
     f" {pitch_material.SECONDS} s of each held-out speaker of LibriSpeech, resynthesised by WORLD"
-    " with exact F0, as in METHODS; noise is white, pink or babble by turns. Metrics are those of"
-    " mir_eval.melody, 50 cents, pooled over frames."
+    " with exact F0, voiced where Harvest and Praat agree, as in METHODS; noise is white, pink or"
+    " babble by turns. Metrics are those of mir_eval.melody, 50 cents, pooled over frames."
 )
 
 
