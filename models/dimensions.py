@@ -26,7 +26,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """A score: the weighted mean of its terms' points, or the worst of them, as sure as they are.
+    """A score: the weighted mean of its terms' points, or the worst of them.
 
     Monotone in every measure; where a curve rises and falls again (pace), in the distance from
     its best value.
@@ -236,9 +236,9 @@ RECORDING_QUALITY = Dimension(
         Term("clarity.hum_db", curve((-70, 100), (-30, 70), (-10, 0)), extra=True),
         Term("clarity.intelligible_recording", curve((0, 0), (100, 100)), extra=True),
     ),
-    "The worst of noise, clipping, bandwidth, hum and reverberation; each takes away as much as "
-    "its measure is sure of. 75 points for a room of 0.6 s, the most that ANSI S12.60 allows a "
-    "classroom; the other points are set by us: voice quality is withheld under 10 dB of SNR.",
+    "The worst of noise, clipping, bandwidth, hum and reverberation. 75 points for a room of "
+    "0.6 s, the most that ANSI S12.60 allows a classroom; the other points are set by us: voice "
+    "quality is withheld under 10 dB of SNR.",
     ignores="Distortion other than clipping, codecs above their cut-off, and how the microphone "
     "colours the voice.",
     worst=True,

@@ -155,23 +155,13 @@ def _combined(
     points = [term.curve(song).points(measure.value) for term, measure in found]
     errors = [_error(term, measure, song, spoken_s) for term, measure in found]
     if dimension.worst:
-        return _worst([measure.confidence for _, measure in found], points, errors)
+        lowest = min(range(len(points)), key=points.__getitem__)
+        return points[lowest], errors[lowest]
     total = sum(term.weight for term, _ in found)
     shares = [term.weight / total for term, _ in found]
     value = sum(share * each for share, each in zip(shares, points, strict=True))
     known = [share * e for share, e in zip(shares, errors, strict=True) if e is not None]
     return min(value, 100.0), sum(e * e for e in known) ** 0.5 if known else None  # after rounding
-
-
-def _worst(
-    sure: Sequence[float | None], points: Sequence[float], errors: Sequence[float | None]
-) -> tuple[float, float | None]:
-    """Each side takes away as much as its measure is sure of: a guess condemns nothing."""
-    shares = [1.0 if each is None else each for each in sure]
-    kept = [100 - share * (100 - each) for share, each in zip(shares, points, strict=True)]
-    lowest = min(range(len(kept)), key=kept.__getitem__)
-    error = errors[lowest]
-    return kept[lowest], None if error is None else shares[lowest] * error
 
 
 def _error(term: Term, measure: Measure, song: bool | None, spoken_s: float) -> float | None:

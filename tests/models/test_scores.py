@@ -226,17 +226,6 @@ def test_a_recording_is_as_good_as_its_worst_side() -> None:
     assert quality(clipped) == pytest.approx(15)
 
 
-def test_an_unsure_side_of_a_recording_takes_less_away() -> None:
-    clean = {"snr_db": _measure(75), "clipped_fraction": _measure(0)}
-
-    def quality(confidence: float) -> float | None:
-        ringing = {"t60_s": _measure(1.5, confidence=confidence)}
-        clarity = Clarity(measures=clean | ringing)
-        return score({"clarity": clarity}, Options())["recording_quality"].value
-
-    assert [quality(sure) for sure in (0.0, 0.5, 1.0)] == pytest.approx([100, 65, 30])
-
-
 def test_noise_alone_is_no_good_recording() -> None:
     missing = {"snr_db": Absence(reason=Reason.no_speech)}
     clarity = Clarity(measures={"clipped_fraction": _measure(0)}, absences=missing)

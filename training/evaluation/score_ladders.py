@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft, rfft
 from scipy.ndimage import gaussian_filter1d
+from scipy.signal import fftconvolve
 from scipy.stats import spearmanr
 
 from models import norms
 from models.audio import ANALYSIS_RATE, Audio
 from models.engine import Engine
 from models.results import Family
-from training import augment, resynthesis
+from training import augment, resynthesis, rooms
 from training.evaluation.intervals import Interval, of_mean
 from training.evaluation.score_takes import heard
 from training.resynthesis import Speech
@@ -104,7 +105,8 @@ def _noisy(source: Reader, snr_db: float) -> Floats:
 
 
 def _ringing(source: Reader, t60: float) -> Floats:
-    return np.asarray(augment.in_room(source.sound, t60, np.random.default_rng(0)), np.float64)
+    room = rooms.Design(t60_s=t60, metres=None, direct_db=0.0, seed=0).built
+    return np.asarray(fftconvolve(source.sound, room.response)[: len(source.sound)])
 
 
 def _clipped(source: Reader, share: float) -> Floats:
