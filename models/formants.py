@@ -93,7 +93,7 @@ def _resonances(coefficients: Tensor, rate: int) -> Tensor:
 EXPECTATION = 0.03  # cost of lying a whole expected frequency away
 SKIP = 3.0  # of a candidate left out between two formants
 MOVEMENT = 0.5  # of an octave a frame
-FLAT_HZ, FLATNESS = 2500.0, 12.0  # lasting bandwidth that no formant has; cost of a kHz more
+FLAT_HZ, FLATNESS = 1500.0, 12.0  # lasting bandwidth that no formant has; cost of a kHz more
 LASTING = 21  # frames
 IMPOSSIBLE = 1e6
 
@@ -103,23 +103,31 @@ def track(found: Floats, ceiling: float) -> Floats:
 
     A choice of F1-F3 costs its distance from where formants are expected, the candidates it leaves
     out, and resonances that stay so broad that they only model the tilt of the spectrum; a step
-    costs the movement in octaves (after Xia & Espy-Wilson 2000). F4 is the next candidate above.
-    NaN where there are not three candidates, F4 where there is no fourth.
+    costs the movement in octaves (after Xia & Espy-Wilson 2000). F4 is the next candidate above
+    that is not so broad. NaN where there are not three candidates, F4 where there is no fourth.
     """
     choices, skips = _choices(found.shape[1])
     options = found[..., 0][:, choices]  # (frames, options, 3)
     lasting = median_filter(np.nan_to_num(found[..., 1]), (LASTING, 1), mode="nearest")
-    flat = np.clip(lasting - FLAT_HZ, 0, None)[:, choices] / 1000
+    flat = np.clip(lasting - FLAT_HZ, 0, None) / 1000
     expected = ceiling / 5500.0 * np.array([550.0, 1650.0, 2750.0])
     away = np.abs(options - expected) / expected
-    local = (EXPECTATION * away + FLATNESS * flat).sum(2) + SKIP * skips
+    local = (EXPECTATION * away + FLATNESS * flat[:, choices]).sum(2) + SKIP * skips
     local = np.where(np.isnan(local), IMPOSSIBLE, local)
     path = _cheapest(local, np.log2(np.where(np.isnan(options), 1.0, options)))
     row = np.arange(len(path))
-    above = np.pad(found, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan)
-    chosen = above[row[:, None], np.c_[choices, choices[:, -1] + 1][path]]
+    fourth = _next(choices[path, -1], (flat == 0) & ~np.isnan(found[..., 0]))
+    padded = np.pad(found, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan)
+    chosen = padded[row[:, None], np.c_[choices[path], fourth]]
     chosen[local[row, path] >= IMPOSSIBLE] = np.nan
     return np.asarray(chosen)
+
+
+def _next(last: NDArray[np.int64], fit: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Of each row, the first fit place after the last one; the row's length where there is none."""
+    count = fit.shape[1]
+    after = fit & (np.arange(count) > last[:, None])
+    return np.asarray(np.where(after.any(1), after.argmax(1), count))
 
 
 @cache

@@ -82,21 +82,21 @@ def _levels(power: Tensor, f0: Tensor, formants: Tensor) -> Tensor:
     """(frames, 3): H1-H2, H1-A3, A1-P0 in dB."""
     db = 10 * torch.log10(power + 1e-20 * power.amax(1, keepdim=True) + 1e-30)
     near, half = SEARCH * f0, 0.5 * f0 + BIN_HZ
-    h1, h2 = _peak(db, f0, near), _peak(db, 2 * f0, near)
-    a1, a3 = _peak(db, formants[:, 0], half), _peak(db, formants[:, 2], half)
-    p0 = _peak(db, torch.full_like(f0, NASAL_POLE_HZ), half.clamp_max(NASAL_POLE_HZ - 50))
+    (h1, _), (h2, _) = _peak(db, f0, near), _peak(db, 2 * f0, near)
+    (a1, _), (a3, at) = _peak(db, formants[:, 0], half), _peak(db, formants[:, 2], half)
+    p0, _ = _peak(db, torch.full_like(f0, NASAL_POLE_HZ), half.clamp_max(NASAL_POLE_HZ - 50))
     width = bandwidth_hz(formants, f0[:, None])
     low, narrow = formants[:, :2], width[:, :2]
     true_h1 = h1 - boost_db(f0, low, narrow)
     true_h2 = h2 - boost_db(2 * f0, low, narrow)
-    true_a3 = a3 - boost_db(formants[:, 2], formants, width)
+    true_a3 = a3 - boost_db(at, formants, width)  # at F3 it would be too much for a harmonic beside
     apart = (formants[:, 0] - NASAL_POLE_HZ).abs() > f0  # else both are the same harmonic
     nasal = torch.where(apart, a1 - p0, torch.nan)
     return torch.stack([true_h1 - true_h2, true_h1 - true_a3, nasal], 1)
 
 
-def _peak(db: Tensor, hz: Tensor, reach_hz: Tensor) -> Tensor:
-    """Level of the highest point within reach, by a parabola; NaN where `hz` is unknown."""
+def _peak(db: Tensor, hz: Tensor, reach_hz: Tensor) -> tuple[Tensor, Tensor]:
+    """Level and Hz of the highest point within reach, by a parabola; NaN where `hz` is unknown."""
     offsets = torch.arange(-WIDEST, WIDEST + 1, device=db.device)
     centre = torch.nan_to_num(hz / BIN_HZ).round().long()
     index = (centre[:, None] + offsets).clamp(1, db.shape[1] - 2)
@@ -106,8 +106,10 @@ def _peak(db: Tensor, hz: Tensor, reach_hz: Tensor) -> Tensor:
     before, at, after = (db.gather(1, best + i)[:, 0] for i in (-1, 0, 1))
     rise, bend = 0.5 * (after - before), 2 * at - before - after
     bent = (bend > 0) & (rise.abs() <= bend)
-    top = at + torch.where(bent, 0.5 * rise * rise / bend.clamp_min(1e-30), 0.0)
-    return torch.where(hz.isnan(), torch.nan, top)
+    shift = torch.where(bent, rise / bend.clamp_min(1e-30), 0.0)
+    top, place = at + 0.5 * rise * shift, (best[:, 0] + shift) * BIN_HZ
+    unknown = hz.isnan()
+    return top.masked_fill(unknown, torch.nan), place.masked_fill(unknown, torch.nan)
 
 
 def boost_db(hz: Tensor, formants: Tensor, bandwidths: Tensor) -> Tensor:

@@ -101,11 +101,15 @@ def _shaped(seed: int) -> Iterator[Planted]:
 
 
 def _sloped(seed: int) -> Iterator[Planted]:
+    """The truth keeps F4 and F5, which a correction for F1-F3 leaves in."""
     for hz, vowel, corner in product((110, 160, 220), "aeo", CORNERS_HZ):
         tract = VOWELS[vowel]
         voice = Voice(formants=tract, tilt_hz=corner, noise_db=-50.0)
         sung = _between_rests(synthesis.contour(SUNG_S, hz), voice, seed)
-        first, second, third = (source_db(at, corner) for at in (float(hz), 2.0 * hz, tract[2][0]))
+        first, second, third = (
+            source_db(at, corner) + sum(gain_db(at, *pole) for pole in tract[3:])
+            for at in (float(hz), 2.0 * hz, tract[2][0])
+        )
         truth = {"h1_h2_db": first - second, "h1_a3_db": first - third}
         yield Planted("glottal slope", _samples(sung), truth)
 
@@ -115,6 +119,13 @@ def source_db(hz: float, corner_hz: float) -> float:
     turn = np.exp(-2j * np.pi * hz / RATE)
     pole = np.exp(-2 * np.pi * corner_hz / RATE)
     return float(20 * np.log10(np.abs((1 - turn) / (1 - pole * turn) ** 2)))
+
+
+def gain_db(hz: float, centre: float, bandwidth: float) -> float:
+    """What one resonance of the synthesiser's tract adds at `hz`, re 0 Hz."""
+    turn, pole = (np.exp(-2j * np.pi * f / RATE) for f in (hz, centre - 0.5j * bandwidth))
+    at = (1 - pole * turn) * (1 - np.conj(pole) * turn)
+    return float(20 * np.log10(np.abs((1 - pole) * (1 - np.conj(pole)) / at)))
 
 
 def _between_rests(f0_hz: Floats, voice: Voice, seed: int) -> Sung:
