@@ -45,6 +45,27 @@ PERCENTILES: Mapping[str, tuple[float, float, float, float, float]] = {
     "timbre.shimmer_local": (5.27, 6.58, 9.37, 12.5, 14.7),
 }
 
-SPOKEN_S = (1.5, 9.0)
+SPOKEN_S = (1.56, 9.36)
 
-WITHIN_PERSON_SD: Mapping[str, tuple[float, float]] = {}
+WITHIN_PERSON_SD: Mapping[str, tuple[float, float]] = {
+    "clarity.hum_db": (9.74, 9.74),
+    "clarity.intelligible_recording": (1.68, 1.68),
+    "clarity.snr_db": (5.22, 5.22),
+    "clarity.t60_s": (0.107, 0.107),
+    "expressiveness": (16.4, 16.4),
+    "fluency.articulation_rate_sps": (0.595, 0.595),
+    "pace": (18.3, 18.3),
+    "pitch.f0_median_hz": (19.4, 19.4),
+    "prosody.expressiveness": (0.101, 0.101),
+    "prosody.f0_sd_semitones": (0.627, 0.627),
+    "prosody.loudness_range_db": (3.66, 3.66),
+    "recording_quality": (6.79, 6.79),
+    "timbre.alpha_ratio_db": (1.58, 1.58),
+    "timbre.cpps_voiced_db": (0.905, 0.905),
+    "timbre.h1_h2_db": (1.85, 1.85),
+    "timbre.hnr_db": (0.962, 0.962),
+    "timbre.jitter_local": (0.468, 0.468),
+    "timbre.shimmer_local": (1.37, 1.37),
+    "timbre.singers_formant_db": (1.94, 1.94),
+    "voice_quality": (8.78, 8.78),
+}

@@ -186,7 +186,11 @@ def short_and_long(short: Sequence[Pair], long: Sequence[Pair]) -> dict[str, tup
     """Within-person SDs of takes of a sentence and of six; pauses between those were put there."""
     names = [name for name in (*dimensions.DIMENSIONS, *measures()) if name not in OF_PAUSES]
     first, then = spreads(short, names), spreads(long, names)
-    return {name: (each.sd.value, then.get(name, each).sd.value) for name, each in first.items()}
+    return {
+        name: (each.sd.value, then.get(name, each).sd.value)
+        for name, each in first.items()
+        if each.sd.value > 0  # one studio, one bandwidth: that is no repeatability
+    }
 
 
 def main(root: Path) -> None:
