@@ -118,7 +118,7 @@ def _followed(
     given = gains(mass, voicing) * real[..., None]
     states = best_path(given[:, 0], steps(bins, given, real))
     return [
-        _path(
+        along(
             hz[row, :count],
             mass[row, :count],
             voicing[row, :count],
@@ -149,13 +149,14 @@ def steps(bins: Floats, given: Floats, real: Flags) -> Floats:
     return np.asarray(given[:, 1:].transpose(1, 2, 0)[:, None] - cost)
 
 
-def _path(
+def along(
     hz: Floats,
     mass: Floats,
     voicing: Floats,
     states: NDArray[np.intp],
     calibration: Calibration | None,
 ) -> Path:
+    """The path of a take through these states: (frames, PEAKS), but for voicing (frames,)."""
     voiced = states < PEAKS
     chosen = np.where(voiced, states, mass.argmax(-1))[:, None]
     at, near = (np.take_along_axis(values, chosen, 1)[:, 0] for values in (hz, mass))
