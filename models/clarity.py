@@ -188,7 +188,10 @@ def _of_voice(found: Findings, clipped: float, audio: Audio, heard: Heard) -> An
     seconds = float(np.clip(2**found.t60.value, recording.SHORTEST_S, recording.LONGEST_S))
     nyquist = (audio.source.sample_rate or ANALYSIS_RATE) / 2
     width = min(found.width_hz.value, nyquist)
-    useful = recording.intelligible(found.snr_db.value, found.c50_db.value, clipped, width)
+    surely = found.width_hz.value + 2 * found.width_hz.error  # no more is surely missing
+    useful = recording.intelligible(
+        found.snr_db.value, found.c50_db.value, clipped, min(surely, nyquist)
+    )
     spread = found.t60.error * np.log(2) * seconds
     return {
         "snr_db": _measure(found.snr_db, "dB", 2.0, heard),

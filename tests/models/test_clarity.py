@@ -1,5 +1,6 @@
 """The clarity engine: planted conditions are found, and nothing is made up where nobody speaks."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,11 @@ from models.results import (
     absent,
 )
 from models.timbre import TimbreEngine
+from models.weights import WeightsUnavailable
 from tests.signals import join, noise, silence, tone
-from training import synthesis
+from training import rooms, synthesis
+from training.evaluation.clarity import LADDERS
+from training.planting import FULL_HZ, Clean, Plan, plant
 from training.synthesis import Voice
 
 ENGINE, TIMBRE = ClarityEngine.load(), TimbreEngine.load()
@@ -35,6 +39,7 @@ CORNERS = (
 )
 
 
+@functools.cache
 def spoken(spread: float = 1.0) -> tuple[Audio, np.ndarray[Any, np.dtype[np.float64]], list[Span]]:
     """Nine vowels with pauses; `spread` moves them towards their middle."""
     middle = np.mean(CORNERS, axis=0)
@@ -62,10 +67,19 @@ def heard(one: Task) -> FamilyResult:
     return result
 
 
+def recorded(samples: Any, lead: int = 0) -> FamilyResult:  # noqa: ANN401
+    """The spoken vowels after some change, `lead` frames late; formants are not asked for."""
+    _, f0, spans = spoken()
+    f0 = np.concatenate([np.zeros(lead), f0])
+    pitch = Pitch(f0_hz=[float(f) if f > 0 else None for f in f0], confidence=[1.0] * len(f0))
+    late = [(start + 0.01 * lead, end + 0.01 * lead) for start, end in spans]
+    unasked = absent("timbre", Reason.not_requested)
+    needs = {"activity": Activity(speech_s=late), "pitch": pitch, "timbre": unasked}
+    return heard(Task(Audio(samples.astype(np.float32), RATE), needs))  # type: ignore[arg-type]
+
+
 def changed(by: Any) -> FamilyResult:  # noqa: ANN401
-    audio, f0, spans = spoken()
-    samples = by(audio.samples.astype(np.float64)).astype(np.float32)
-    return heard(task(Audio(samples, RATE), f0, spans))
+    return recorded(by(spoken()[0].samples.astype(np.float64)))
 
 
 def flags(result: FamilyResult) -> str:
@@ -152,6 +166,61 @@ def test_noise_makes_a_recording_less_intelligible() -> None:
 
     name = "intelligible_recording"
     assert clean.measures[name].value > noisy.measures[name].value + 20
+
+
+@pytest.mark.parametrize("ladder", [name for name in LADDERS if "babble" not in name])
+def test_more_of_a_degradation_never_makes_a_recording_clearer(ladder: str) -> None:
+    voice = Clean(spoken()[0].samples, 0.0, FULL_HZ, made=True)
+    values = [
+        recorded(plant(voice, plan).samples).measures["intelligible_recording"].value
+        for plan in LADDERS[ladder]
+    ]
+
+    assert np.max(np.diff(values)) < 1.0  # of 100
+    assert ladder == "hum" or values[-1] < values[0] - 5
+
+
+CHANGES: dict[str, tuple[Any, int]] = {
+    "quiet": (lambda x: 0.01 * x, 0),
+    "loud": (lambda x: 10 * x, 0),
+    "polarity": (lambda x: -x, 0),
+    "offset": (lambda x: x + 0.1, 0),
+    "silence around": (lambda x: np.concatenate([np.zeros(RATE), x, np.zeros(RATE)]), 100),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_level_offset_and_silence_around_change_nothing(change: str) -> None:
+    audio, _, _ = spoken()
+    room = rooms.Design(0.5, 1.0, 0.0, 1).built.response
+    take = fftconvolve(audio.samples, room)[: len(audio.samples)]
+    take = 0.05 * (take + noise(audio.seconds, 0.02).samples[: len(take)])
+    by, lead = CHANGES[change]
+
+    before, after = recorded(take), recorded(by(take), lead)
+
+    for name in ("snr_db", "c50_db", "hum_db", "snr_wada_db"):
+        assert after.measures[name].value == pytest.approx(before.measures[name].value, abs=0.1)
+    for name in ("t60_s", "bandwidth_hz", "intelligible_recording"):
+        assert after.measures[name].value == pytest.approx(before.measures[name].value, rel=5e-3)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.5, 1.0])
+def test_planted_rooms_are_timed(seconds: float) -> None:
+    voice = Clean(spoken()[0].samples, 0.0, FULL_HZ, made=True)
+
+    said = recorded(plant(voice, Plan(room=rooms.Design(seconds, 2.0, 0.0, 4))).samples)
+
+    measure = said.measures["t60_s"]
+    assert measure.value == pytest.approx(seconds, rel=0.4)
+    assert measure.standard_error is not None
+    assert said.measures["c50_db"].unit == "dB"
+
+
+def test_weights_that_are_not_there_are_said_to_be_unavailable() -> None:
+    with pytest.raises(WeightsUnavailable):
+        ClarityEngine.load("0")
+    assert ENGINE.version.licence == "Apache-2.0"
 
 
 def test_where_nobody_speaks_only_the_recording_is_described() -> None:

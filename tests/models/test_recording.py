@@ -51,4 +51,4 @@ def test_more_of_one_degradation_never_raises_it(
 def test_the_ends_of_the_scale() -> None:
     assert intelligible(40, 30, 0.0, 8000) == pytest.approx(100)
     assert intelligible(-15, 30, 0.0, 8000) < 1
-    assert 60 < intelligible(40, 30, 0.0, 3400) < 90  # a telephone
+    assert 75 < intelligible(40, 30, 0.0, 3400) < 95  # a telephone
