@@ -104,9 +104,10 @@ def test_a_harmless_change_moves_no_measure_further_than_it_may(
 
 def test_a_voice_raised_by_three_semitones_is_300_cents_higher(ready: dict[Family, Engine]) -> None:
     raised = next(one for one in changes.CHANGES if one.compared is not changes.itself)
-    before = graph.analyze([raised.compared(take) for take in spoken()], ready, FAMILIES)
+    take = spoken()[-1]  # one: WORLD is slow
+    before = graph.analyze([raised.compared(take)], ready, FAMILIES)
 
-    after = graph.analyze([raised.applied(take) for take in spoken()], ready, FAMILIES)
+    after = graph.analyze([raised.applied(take)], ready, FAMILIES)
 
     for off in changes.deviations(raised, changes.F0, zip(before, after, strict=True)):
         assert isinstance(off, float)
