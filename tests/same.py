@@ -6,6 +6,7 @@ from typing import Any
 from models.results import Analysis
 
 TOLERANCE = 1e-5
+FLOOR = 1e-7  # below it a figure is nothing: no measure has a unit so large
 ROUNDED = 0.011  # what two figures may differ by that were rounded to two places
 OUTSIDE = {"timing", "source"}  # not measured of the voice
 
@@ -20,7 +21,9 @@ def assert_same_numbers(left: Analysis, right: Analysis, *, rounded: bool = Fals
 
 def _compare(a: Any, b: Any, where: str, slack: float) -> None:  # noqa: ANN401
     if isinstance(a, float) and isinstance(b, float):
-        near = math.isclose(a, b, rel_tol=TOLERANCE * 10 if slack else TOLERANCE, abs_tol=slack)
+        near = math.isclose(
+            a, b, rel_tol=TOLERANCE * 10 if slack else TOLERANCE, abs_tol=max(slack, FLOOR)
+        )
         assert near, f"{where}: {a} is not {b}"
     elif isinstance(a, dict) and isinstance(b, dict):
         assert a.keys() == b.keys(), where
