@@ -21,7 +21,7 @@ MOVE = 2.0  # cost per semitone moved in 10 ms, beyond what a voice does anyway
 FREE = 0.5  # semitones in 10 ms
 SWITCH = 2.0  # cost of starting or ending to voice
 NEVER = 1e9
-AT_ONCE = 100_000  # frames, those of padding too: 600 bytes each
+AT_ONCE = 100_000  # frames, those of padding too: 1.5 kB each
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
