@@ -29,7 +29,7 @@ SHARES = {"speech": 0.8, "imagined": 0.2}  # of a batch
 BATCH, SECONDS = 10, 2
 BLUR = 0.9  # bins: standard deviation of the soft label, 30 cents
 CHANNELS = 32
-UNDER_WAY = augment.Conditions(noise=0.7, room=0.2, codec=0.08)
+UNDER_WAY = augment.Conditions(noise=0.6, room=0.15, codec=0.08)
 JUDGED_AT = {"clean": None, "20db": 20.0, "10db": 10.0, "0db": 0.0}
 
 
