@@ -112,6 +112,7 @@ class Hum:
 ODD = (1, 3, 5)  # harmonics of the mains that a voice on an even one does not have
 COMB = 10  # harmonics summed
 PROMINENT_DB = 10.0
+ALONE_DB = 20.0  # the lowest line, which no voice masks, is enough if it stands out so far
 HUM_SIZE = 16_000  # samples: 1 Hz bins
 HUM_FRAMES = 240  # at most, spread over the take
 FAINTEST_HUM_DB = -90.0
@@ -140,16 +141,19 @@ def hum(samples: Floats, voice_power: float) -> Hum | None:
 
 
 def _comb(power: Floats, mains_hz: float) -> Hum:
-    """Excess of the lines over their surroundings; none unless two odd ones stand out."""
-    excess, standing = 0.0, 0
+    """Excess of the lines that stand out; none unless two odd ones do, or the lowest by much."""
+    excess, standing, lowest = 0.0, 0, False
     for harmonic in range(1, COMB + 1):
         line = round(harmonic * mains_hz)
         sides = np.concatenate([power[line - 15 : line - 5], power[line + 6 : line + 16]])
         around, peak = float(np.median(sides)), power[line - 3 : line + 4]
-        standing += harmonic in ODD and peak.max() > around * 10 ** (PROMINENT_DB / 10)
+        if peak.max() <= around * 10 ** (PROMINENT_DB / 10):
+            continue
+        standing += harmonic in ODD
+        lowest |= harmonic == 1 and bool(peak.max() > around * 10 ** (ALONE_DB / 10))
         excess += max(float(peak.sum()) - 7 * around, 0.0)
     db = 10 * float(np.log10(max(excess, 1e-30)))
-    return Hum(mains_hz, db) if standing >= 2 else Hum(None, -np.inf)
+    return Hum(mains_hz, db) if standing >= 2 or lowest else Hum(None, -np.inf)
 
 
 BAND = 100  # Hz

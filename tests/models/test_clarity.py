@@ -111,6 +111,15 @@ def test_mains_hum_is_found_on_its_comb(mains: float) -> None:
     assert flags(changed(lambda x: x)) == ""
 
 
+@pytest.mark.parametrize("db", [-35.0, -20.0, -5.0])
+def test_the_level_of_planted_hum_is_measured(db: float) -> None:
+    voice = Clean(spoken()[0].samples, 0.0, FULL_HZ, made=True)
+
+    result = recorded(plant(voice, Plan(hum_db=db, seed=2)).samples)
+
+    assert result.measures["hum_db"].value == pytest.approx(db, abs=3.0)
+
+
 def test_clipping_offset_and_a_narrow_band_are_flagged() -> None:
     clipped = changed(lambda x: np.clip(4 * x, -0.5, 0.5))
     offset = changed(lambda x: x + 0.1)
