@@ -36,6 +36,7 @@ OVER_FLOOR_DB = 6.0  # speech-band level over the floor a speech frame needs at 
 ENOUGH_DB = -20.0  # re the take's level: louder frames need not stand out of the floor
 FLOOR_S = 2.0  # the floor is the least level this near, before and after
 SPEECH_BANDS = slice(3, 30)  # of the mel bands: about 200 to 4000 Hz
+PURE_DB, PEAK_BANDS = -45.0, 5  # all that a sine leaves outside the bands of its peak
 
 HANG_OVER_S = 0.1
 SHORTEST_SPEECH_S = 0.08
@@ -139,7 +140,7 @@ def detect(network: ActivityNet, samples: Tensor, lengths: Tensor) -> list[Heard
     """Which frames of padded takes (batch, samples) at 16 kHz are voice, before any hang-over."""
     power, counts = mel.power(samples, lengths, MEL)
     odds = posterior(network, power, counts)
-    active = (odds > THRESHOLD) & over_floor(power, counts)
+    active = (odds > THRESHOLD) & over_floor(power, counts) & has_overtones(power)
     rows = zip(odds.cpu().numpy(), active.cpu().numpy(), strict=True)
     sizes = zip(counts.tolist(), mel.loudest(power).tolist(), strict=True)
     return [
@@ -181,6 +182,17 @@ def over_floor(power: Tensor, counts: Tensor) -> Tensor:
     least = -nn.functional.max_pool1d(negated, 2 * reach + 1, 1, padding=reach)[:, 0]
     enough = mel.reference(power).square()[:, None] * 10 ** (ENOUGH_DB / 10)
     return (band > torch.minimum(least * 10 ** (OVER_FLOOR_DB / 10), enough)) & inside
+
+
+def has_overtones(power: Tensor) -> Tensor:
+    """Frames (batch, frames) with more in them than one sine: beeps and whistles are no voices.
+
+    The highest sung notes, too, have overtones within 30 dB or so; under noise nothing is refused.
+    """
+    bands = power.transpose(1, 2)  # (batch, frames, bands)
+    around = nn.functional.avg_pool1d(bands, PEAK_BANDS, 1, padding=PEAK_BANDS // 2)
+    total, peak = power.sum(1), PEAK_BANDS * around.amax(2)
+    return total - peak > total * 10 ** (PURE_DB / 10)
 
 
 def spans(active: NDArray[np.bool_], seconds: float) -> list[Span]:

@@ -78,8 +78,14 @@ def test_a_held_vowel_is_voice_from_end_to_end(engine: ActivityEngine, hz: float
 
 @pytest.mark.parametrize(
     "take",
-    [signals.noise(3.0), signals.noise(1.0, seed=3), hum(), signals.tone(1000.0, 2.0)],
-    ids=["noise", "short noise", "hum", "tone"],
+    [
+        signals.noise(3.0),
+        signals.noise(1.0, seed=3),
+        hum(),
+        signals.tone(1000.0, 2.0),
+        signals.tone(300.0, 2.0),
+    ],
+    ids=["noise", "short noise", "hum", "tone", "low tone"],
 )
 def test_what_is_no_voice_is_no_speech(engine: ActivityEngine, take: Audio) -> None:
     assert reason(engine, take) is Reason.no_speech

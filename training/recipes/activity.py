@@ -1,9 +1,10 @@
 """Activity: learn where voices are, from clean recordings put into noise, rooms and silence.
 
 The clean signal's energy says which frames are speech; a synthesised note is known to the sample.
+Clips are mixed as mel powers, which costs a tenth of mixing them as samples.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,21 +15,26 @@ from torch import Tensor, nn
 from models import mel
 from models.activity import FLOOR_DB, MEL, SPEECH_BANDS, ActivityNet, posterior
 from models.audio import ANALYSIS_RATE
-from training import augment, data, synthesis
+from training import augment, data, synthesis, voiceless
 from training.loop import Plan, Run, Trained, fit
 
 LICENCE = "Apache-2.0"
 CORPORA = ("librispeech_subset", "picovoice_intent", "small_asr")
 FRAMES = 400  # a clip of training: 4 s
-LENGTH = FRAMES * MEL.hop - 1  # samples
+LONG = 8 * ANALYSIS_RATE  # samples of a sound in stock
 BATCH = 24
-SUNG = 300  # notes and melodies made beforehand
-SNR_DB = (-5.0, 30.0)
+SUNG, VOICELESS, BABBLES = 300, 500, 200  # sounds made beforehand
+SNR_DB, BABBLE_SNR_DB = (-5.0, 30.0), (-3.0, 25.0)
+KINDS = (0.5, 0.25, 0.25)  # shares of clips: spoken, sung, nothing
 SPEECH_DB, MARGIN_DB = 35.0, 4.0  # under the loud frames; not judged this near the threshold
 BRIDGED, ISLAND = 8, 4  # frames: closures within words are speech, clicks are not
+TAIL = 15  # frames: what a room trails is neither
+BINS = np.geomspace(2, 8, MEL.bands, dtype=np.float32)  # independent ones, in each mel band
+HELD_HZ = (80, 110, 220, 440, 500, 550, 600, 650, 700, 800, 900, 1000)  # the vowels of the card
 
 Samples = NDArray[np.floating]
 Labels = NDArray[np.float32]  # a frame: 1 speech, 0 none, nan not judged
+Power = NDArray[np.float32]  # (bands, frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,24 @@ class Voiced:
 
     samples: Samples
     labels: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A sound as the network sees it."""
+
+    power: Power
+    labels: Labels  # (frames,)
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What clips are made of."""
+
+    spoken: Sequence[Seen]
+    sung: Sequence[Seen]
+    voiceless: Sequence[Seen]
+    babble: Sequence[Seen]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +77,50 @@ def train(run: Run) -> Trained:
     spoken, others = voices(split.train), voices(split.held_out)
     network = ActivityNet()
     plan = Plan(run.minutes, weight_decay=1e-3, checkpoint=run.work / "activity.pt")
-    fit(network, batches([spoken, sung(rng)], rng), loss, plan, run.report)
-    return Trained(network.state_dict(), {}, LICENCE, evaluate(network, others))
+    steps = fit(network, batches(stock(spoken, rng), rng), loss, plan, run.report)
+    figures = {**evaluate(network, others), "steps": float(steps)}
+    return Trained(network.state_dict(), {}, LICENCE, figures, card(figures))
+
+
+def stock(spoken: Sequence[Voiced], rng: np.random.Generator) -> Stock:
+    """Every sound as mel powers: voices dry and in a room, songs, noises, babble."""
+    roomy, songs = [_in_room(voice, rng) for voice in spoken], sung(rng)
+    songs[::2] = [_in_room(song, rng) for song in songs[::2]]
+    talkers = [voice.samples for voice in spoken]
+    crowds = [augment.babble(LONG, talkers, rng) for _ in range(BABBLES)]
+    crowds[::2] = [augment.in_room(crowd, rng.uniform(0.2, 1.0), rng) for crowd in crowds[::2]]
+    return Stock(
+        spoken=[_seen(voice) for voice in (*spoken, *roomy)],
+        sung=[_seen(song) for song in songs],
+        voiceless=[_nobody(voiceless.any_sound(LONG, rng)) for _ in range(VOICELESS)],
+        babble=[_nobody(crowd) for crowd in crowds],
+    )
+
+
+def _in_room(voice: Voiced, rng: np.random.Generator) -> Voiced:
+    labels = voice.labels.copy()
+    for end in np.flatnonzero(np.diff(np.nan_to_num(labels, nan=1.0)) < 0) + 1:
+        tail = labels[end : end + TAIL]
+        tail[tail == 0] = np.nan
+    return Voiced(augment.in_room(voice.samples, rng.uniform(0.1, 0.7), rng), labels)
+
+
+def _seen(voice: Voiced) -> Seen:
+    """Its power where its voice is has a mean of 1."""
+    power = _power(voice.samples)
+    power, labels = power[:, : len(voice.labels)], voice.labels[: power.shape[1]]
+    loud = power[:, labels == 1].sum(0).mean() if (labels == 1).any() else 1.0
+    return Seen(power / loud, labels)
+
+
+def _nobody(samples: Samples) -> Seen:
+    power = _power(samples)
+    return Seen(power / power.sum(0).mean(), np.zeros(power.shape[1], np.float32))
+
+
+def _power(samples: Samples) -> Power:
+    whole = torch.from_numpy(np.array(samples, np.float32))[None]
+    return np.asarray(mel.power(whole, torch.tensor([len(samples)]), MEL)[0][0].numpy())
 
 
 def voices(clips: Sequence[data.Clip]) -> list[Voiced]:
@@ -124,106 +190,86 @@ def _note(rng: np.random.Generator) -> NDArray[np.float64]:
     return synthesis.contour(seconds, hz, vibrato_hz=rng.uniform(4, 8), vibrato_cents=float(extent))
 
 
-def batches(sources: Sequence[Sequence[Voiced]], rng: np.random.Generator) -> Iterator[Batch]:
+def batches(stock: Stock, rng: np.random.Generator) -> Iterator[Batch]:
     """For ever: spoken, sung and empty clips, at levels as they are within longer takes."""
     while True:
-        made = [_clip(sources, rng) for _ in range(BATCH)]
-        samples = torch.from_numpy(np.stack([samples for samples, _ in made]))
-        power, _ = mel.power(samples, torch.full((BATCH,), LENGTH), MEL)
+        made = [_clip(stock, rng) for _ in range(BATCH)]
+        power = torch.from_numpy(np.stack([seen.power for seen in made]).astype(np.float32))
+        power = power * 0.01  # of full scale, so that nothing counts as silence
         shift = torch.from_numpy(rng.uniform(-15, 6, BATCH).astype(np.float32))
         level = mel.reference(power) * 10 ** (-shift / 20)
-        labels = torch.from_numpy(np.stack([labels for _, labels in made]))
+        labels = torch.from_numpy(np.stack([seen.labels for seen in made]))
         yield Batch(mel.relative_db(power, level, FLOOR_DB), labels)
 
 
-def _clip(
-    sources: Sequence[Sequence[Voiced]], rng: np.random.Generator
-) -> tuple[NDArray[np.float32], Labels]:
-    kind = rng.choice(3, p=[0.52, 0.28, 0.2])
+def _clip(stock: Stock, rng: np.random.Generator) -> Seen:
+    kind = rng.choice(3, p=KINDS)
     if kind == 2:
-        return augment.at_peak(nothing(LENGTH, rng), -6.0), np.zeros(FRAMES, np.float32)
-    source = sources[kind]
-    samples, labels = placed(source[int(rng.integers(len(source)))], rng)
-    if rng.random() < 0.5:
-        samples = augment.equalised(samples, rng)
-    if rng.random() < 0.25:
-        samples = augment.in_room(samples, rng.uniform(0.1, 0.6), rng)
-    if rng.random() < 0.8:
-        samples = at_snr(samples, nothing(LENGTH, rng), labels, rng.uniform(*SNR_DB))
-    return augment.at_peak(samples, -6.0), labels
+        return _coloured(_noise(stock, rng)[0], rng)
+    clip = placed(_any(stock.sung if kind else stock.spoken, rng), rng)
+    if kind == 0 and rng.random() < 0.1:
+        other = placed(_any(stock.spoken, rng), rng)  # two at once are speech as well
+        clip = mixed(clip, other, rng.uniform(-10, 0), rng)
+    clip = _coloured(clip, rng)
+    if rng.random() < 0.85:
+        noise, snr_db = _noise(stock, rng)
+        clip = mixed(clip, _coloured(noise, rng), -rng.uniform(*snr_db), rng)
+    return clip
 
 
-def placed(voice: Voiced, rng: np.random.Generator) -> tuple[Samples, Labels]:
+def _noise(stock: Stock, rng: np.random.Generator) -> tuple[Seen, tuple[float, float]]:
+    """Four seconds without a voice of their own, and the range of ratios they are met at."""
+    crowd = rng.random() < 0.25
+    noise = _any(stock.babble if crowd else stock.voiceless, rng)
+    start = int(rng.integers(noise.power.shape[1] - FRAMES + 1))
+    cut = Seen(noise.power[:, start : start + FRAMES], noise.labels[start : start + FRAMES])
+    return cut, BABBLE_SNR_DB if crowd else SNR_DB
+
+
+def _any(seen: Sequence[Seen], rng: np.random.Generator) -> Seen:
+    return seen[int(rng.integers(len(seen)))]
+
+
+def placed(voice: Seen, rng: np.random.Generator) -> Seen:
     """A stretch of the voice somewhere in four seconds of silence."""
-    samples, labels = np.zeros(LENGTH), np.zeros(FRAMES, np.float32)
-    whole = rng.random() < 0.5
-    frames = min(FRAMES if whole else int(rng.integers(60, FRAMES)), len(voice.samples) // MEL.hop)
-    start = int(rng.integers(len(voice.samples) // MEL.hop - frames + 1))
+    power, labels = np.zeros((MEL.bands, FRAMES), np.float32), np.zeros(FRAMES, np.float32)
+    frames = min(FRAMES if rng.random() < 0.5 else int(rng.integers(60, FRAMES)), len(voice.labels))
+    start = int(rng.integers(len(voice.labels) - frames + 1))
     at = int(rng.integers(FRAMES - frames + 1))
-    piece = voice.samples[start * MEL.hop : (start + frames) * MEL.hop]
-    samples[at * MEL.hop : at * MEL.hop + len(piece)] = piece[: LENGTH - at * MEL.hop]
+    power[:, at : at + frames] = voice.power[:, start : start + frames]
     labels[at : at + frames] = voice.labels[start : start + frames]
-    return samples, labels
+    return Seen(power, labels)
+
+
+def mixed(voice: Seen, other: Seen, gain_db: float, rng: np.random.Generator) -> Seen:
+    """The sum. Sounds meet at random phases: powers add, plus a term of their product."""
+    louder = other.power * np.float32(10 ** (gain_db / 10))
+    phases = rng.standard_normal((2, *voice.power.shape)).astype(np.float32)
+    meeting = np.sqrt(voice.power * louder * 2 / BINS[:, None])
+    drift = (phases[0] + np.roll(phases[0], 1, 1) + phases[1]) / np.float32(
+        3**0.5
+    )  # frames overlap
+    total = np.maximum(voice.power + louder + meeting * drift, 0.05 * (voice.power + louder))
+    both = np.stack([voice.labels, other.labels])
+    said = np.where((both == 1).any(0), 1, both.sum(0))  # nan where one is nan and none speaks
+    return Seen(total, said.astype(np.float32))
+
+
+def _coloured(clip: Seen, rng: np.random.Generator) -> Seen:
+    """Half of the time through a microphone's response: a smooth curve over the bands."""
+    if rng.random() < 0.5:
+        return clip
+    knots = np.linspace(0, MEL.bands - 1, 7)
+    gain_db = np.interp(np.arange(MEL.bands), knots, rng.uniform(-15, 6, 7))
+    return Seen(clip.power * (10 ** (gain_db / 10)).astype(np.float32)[:, None], clip.labels)
 
 
 def at_snr(samples: Samples, noise: Samples, labels: Labels, snr_db: float) -> Samples:
     """The sum, with the noise set against the RMS of the speech frames."""
     speech = np.repeat(np.nan_to_num(labels, nan=1.0) > 0.5, MEL.hop)[: len(samples)]
-    level = np.sqrt(np.mean(np.square(samples[speech]))) if speech.any() else 0.1
+    level = np.sqrt(np.mean(np.square(samples[: len(speech)][speech]))) if speech.any() else 0.1
     gain = level / (np.sqrt(np.mean(np.square(noise))) + 1e-9) * 10 ** (-snr_db / 20)
     return np.asarray(samples + gain * noise)
-
-
-def nothing(length: int, rng: np.random.Generator) -> Samples:
-    """A sound without a voice."""
-    makers: list[Callable[[int, np.random.Generator], Samples]] = [
-        augment.any_noise,
-        augment.white,
-        _shaped,
-        _clicks,
-        _tones,
-        _plucked,
-        augment.hum,
-    ]
-    maker = makers[rng.choice(len(makers), p=[0.28, 0.13, 0.32, 0.1, 0.07, 0.03, 0.07])]
-    return maker(length, rng)
-
-
-def _shaped(length: int, rng: np.random.Generator) -> Samples:
-    """Noise with bands of its own, swelling and ebbing."""
-    noise = augment.equalised(augment.any_noise(length, rng), rng, (-25.0, 10.0))
-    knots = rng.uniform(-rng.uniform(0, 30), 0, rng.integers(3, 40))
-    swell = np.interp(np.linspace(0, 1, length), np.linspace(0, 1, len(knots)), knots)
-    return np.asarray(noise * 10 ** (swell / 20))
-
-
-def _clicks(length: int, rng: np.random.Generator) -> Samples:
-    """Knocks and key strokes over a faint noise."""
-    sound = augment.white(length, rng) * 10 ** rng.uniform(-4, -1.5)
-    for start in rng.integers(0, length, rng.integers(1, 25)):
-        decay = np.exp(-np.arange(min(length - start, 3000)) / rng.uniform(10, 400))
-        sound[start : start + len(decay)] += decay * rng.standard_normal(len(decay))
-    return augment.equalised(sound, rng)
-
-
-def _tones(length: int, rng: np.random.Generator) -> Samples:
-    """Beeps and whines of up to four sines, on and off."""
-    t = np.arange(length) / ANALYSIS_RATE
-    sines = [np.sin(2 * np.pi * np.exp(rng.uniform(4, 8.5)) * t) for _ in range(rng.integers(1, 5))]
-    gate = np.repeat(rng.random(1 + length // 3200) < rng.uniform(0.4, 1), 3200)[:length]
-    faint = augment.white(length, rng) * 10 ** rng.uniform(-5, -2)
-    return np.asarray(np.sum(sines, axis=0) * gate + faint)
-
-
-def _plucked(length: int, rng: np.random.Generator) -> Samples:
-    """Strings and bells: decaying partials, several at once."""
-    t, sound = np.arange(length) / ANALYSIS_RATE, np.zeros(length)
-    for start in rng.integers(0, length, rng.integers(2, 12)):
-        hz, decay = 80 * 2 ** rng.uniform(0, 4), rng.uniform(3, 10)
-        for k in range(1, int(rng.integers(2, 9))):
-            tail = np.exp(-decay * k**0.5 * t[: length - start]) / k
-            sound[start:] += tail * np.sin(2 * np.pi * hz * k * t[: length - start])
-    return sound
 
 
 def loss(network: nn.Module, batch: Batch) -> Tensor:
@@ -233,20 +279,35 @@ def loss(network: nn.Module, batch: Batch) -> Tensor:
 
 
 def evaluate(network: ActivityNet, others: Sequence[Voiced], seed: int = 1) -> dict[str, float]:
-    """Area under the curve over the frames of held-out speakers, in white and pink noise."""
+    """Areas under the curve over the frames of held-out speakers; shares of what is no voice, and
+    of held vowels, that is taken for one."""
     network.eval()
     rng = np.random.default_rng(seed)
     figures = {"auc_clean": _area(network, [(voice.samples, voice.labels) for voice in others])}
-    for name, slope in (("white", 0.0), ("pink", 1.0)):
+    for name, noise in _noises(others).items():
         for snr in (10.0, 0.0):
-            noisy = [(_noisy(voice, slope, snr, rng), voice.labels) for voice in others]
+            made = [(voice, noise(voice, rng)) for voice in others]
+            noisy = [(at_snr(v.samples, n, v.labels, snr), v.labels) for v, n in made]
             figures[f"auc_{name}_{snr:.0f}_db"] = _area(network, noisy)
+    for maker in voiceless.MAKERS:
+        heard = [_posterior(network, maker(LONG, rng)) > 0.5 for _ in range(10)]
+        figures[f"false_{maker.__name__}"] = float(np.mean(np.concatenate(heard)))
+    for hz in HELD_HZ:
+        vowel = synthesis.sing(synthesis.contour(3.0, hz)).audio
+        figures[f"held_{hz}_hz"] = float((_posterior(network, vowel.samples) > 0.5).mean())
     return figures
 
 
-def _noisy(voice: Voiced, slope: float, snr_db: float, rng: np.random.Generator) -> Samples:
-    noise = augment.coloured(len(voice.samples), slope, rng)
-    return at_snr(voice.samples, noise, voice.labels, snr_db)
+def _noises(
+    others: Sequence[Voiced],
+) -> Mapping[str, Callable[[Voiced, np.random.Generator], Samples]]:
+    talkers = [voice.samples for voice in others]
+    return {
+        "white": lambda voice, rng: augment.white(len(voice.samples), rng),
+        "pink": lambda voice, rng: augment.coloured(len(voice.samples), 1.0, rng),
+        "dishes": lambda voice, rng: voiceless.dishes(len(voice.samples), rng),
+        "babble": lambda voice, rng: augment.babble(len(voice.samples), talkers, rng),
+    }
 
 
 def _area(network: ActivityNet, takes: Sequence[tuple[Samples, Labels]]) -> float:
@@ -264,3 +325,56 @@ def _posterior(network: ActivityNet, samples: Samples) -> NDArray[np.float32]:
     whole = torch.from_numpy(np.array(samples, np.float32))[None]
     power, counts = mel.power(whole, torch.tensor([len(samples)]), MEL)
     return np.asarray(posterior(network, power, counts)[0].numpy())
+
+
+def card(figures: Mapping[str, float]) -> str:
+    """The model card; the figures are those of the run that made the weights."""
+    areas = "\n".join(f"| {name} | {value:.3f} |" for name, value in _group(figures, "auc_"))
+    false = ", ".join(f"{name} {100 * value:.1f} %" for name, value in _group(figures, "false_"))
+    held = ", ".join(f"{name} {value:.2f}" for name, value in _group(figures, "held_"))
+    return CARD.format(areas=areas, false=false, held=held, steps=figures["steps"])
+
+
+def _group(figures: Mapping[str, float], prefix: str) -> list[tuple[str, float]]:
+    return [
+        (name.removeprefix(prefix).replace("_", " ").replace("hz", "Hz").replace("db", "dB"), value)
+        for name, value in figures.items()
+        if name.startswith(prefix)
+    ]
+
+
+CARD = """# activity-1
+
+Probability of voice, spoken or sung, every 10 ms. `ActivityNet` in `models/activity.py`: 87 489
+parameters, 40 mel bands relative to the take's own level, six dilated residual convolutions that
+look 0.65 s ahead and back.
+
+**Licence** Apache-2.0.
+
+**Learnt from** 188 LibriSpeech speakers of train-clean-100 (V. Panayotov, G. Chen, D. Povey & S.
+Khudanpur, CC BY 4.0), Picovoice's spoken orders (Apache-2.0) and six public-domain or BSD-2
+sentences, each with the clean signal's energy as label; notes and melodies of the source-filter
+synthesiser (`training/synthesis.py`), 75 to 1100 Hz; sounds without a voice
+(`training/voiceless.py`): white, coloured and swelling noise, knocks, dishes, beeps, plucked
+strings, mains hum; and babble of three to eight of the same speakers, which is background and not
+speech; two speakers at once are speech. Noise at -5 to 30 dB signal-to-noise ratio, babble at -3
+to 25 dB, rooms up to 0.7 s, microphones' responses.
+Recipe `training/recipes/activity.py`, one run of {steps:.0f} steps of {clips} clips of 4 s.
+
+**Judged on** 33 LibriSpeech speakers it has not learnt from, 8 s each, labels from the clean
+signal's energy (so "clean" flatters any detector that looks at energy); the babble is of these
+speakers too.
+
+| area under the ROC curve | |
+|---|---|
+{areas}
+
+EVALUATION.md judges the engine's decisions, beside other detectors, on other noises and other
+speakers.
+
+**Limits** Background babble of several talkers is told from the nearest speaker by its level:
+near 0 dB it cannot be. Television with one speaker is speech. Plucked strings, beeps and bells
+can be taken for sung notes; frames taken for voice: {false}. Sung vowels without any jitter near
+600 and 1000 Hz are the hardest; share of the frames of a steady /a/ found: {held}. Never judged
+on children or on real singing: no recordings of either were at hand.
+""".replace("{clips}", str(BATCH))
