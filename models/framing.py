@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -47,6 +48,7 @@ def chunks(count: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, count))
 
 
+@cache
 def gaussian(length: int, device: str | torch.device, dtype: torch.dtype) -> Tensor:
     """Praat's Gaussian window: over twice the effective length, zero at its edges."""
     middle = 0.5 * (length + 1)

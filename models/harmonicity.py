@@ -48,11 +48,16 @@ def _chunk(frames: Tensor, peaks: Tensor, rate: int) -> Tensor:
     window = gaussian(frames.shape[1], frames.device, frames.dtype)
     lags = longest + DEPTH + 2
     sound = _autocorrelation(frames * window, lags)
-    own = _autocorrelation(window[None], lags)
-    strength = _highest(sound / own, longest)
+    strength = _highest(sound / _own(frames.shape[1], lags, frames.device, frames.dtype), longest)
     silent = (2.0 - loudness / SILENCE).clamp_min(0.0) > strength
     strength = torch.where(strength > 1, 1 / strength, strength).clamp(1e-10, 1 - 1e-10)
     return torch.where(silent, torch.nan, 10 * torch.log10(strength / (1 - strength)))
+
+
+@cache
+def _own(width: int, lags: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(1, lags) Of the window itself."""
+    return _autocorrelation(gaussian(width, device, dtype)[None], lags)
 
 
 def _autocorrelation(frames: Tensor, lags: int) -> Tensor:
