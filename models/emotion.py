@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models import activity, mel, spectra, weights
+from models import activity, mel, periodicity, spectra, weights
 from models.audio import ANALYSIS_RATE
-from models.emotionnet import CATEGORIES, FLOOR_DB, MEL, WINDOW, EmotionNet
+from models.emotionnet import CATEGORIES, FLOOR_DB, MEL, WINDOW, EmotionNet, Pictures
 from models.engine import Task
 from models.results import (
     Emotion,
@@ -146,6 +146,8 @@ class EmotionEngine:
         return {
             "describes": "expression in the voice as listeners would label it, not what "
             "somebody feels",
+            "arousal_and_valence": "learnt from values of the categories (Russell & Mehrabian "
+            "1977), not from ratings of the clips; valence leans on words: low confidence",
             "training": "English sentences acted by 17 speakers (RAVDESS)",
             "unsure_under": self.calibration.threshold,
             "temperature": self.calibration.temperature,
@@ -178,10 +180,11 @@ def hear(
 ) -> list[Heard | None]:
     """Every window of padded takes (batch, samples) at 16 kHz; None for a take without voice."""
     power, _ = mel.power(samples, lengths, MEL)
+    melody = periodicity.picture(samples, lengths, mel.reference(power), MEL)
     active = [voice.active[:: MEL.hop // activity.MEL.hop] for voice in voices]
     bounds = [windows(frames) for frames in active]
     where = [(take, *bound) for take, some in enumerate(bounds) for bound in some]
-    shares, dimensions = _listen(network, power, where)
+    shares, dimensions = _listen(network, power, melody, where)
     amplitudes = power.sum(1).sqrt().double().cpu().numpy()
     heard: list[Heard | None] = []
     done = 0
@@ -202,35 +205,51 @@ def windows(active: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def around(active: NDArray[np.bool_]) -> tuple[int, int]:
-    """First active frame and the one after the last, with a margin; (0, 0) where there is none."""
+    """First active frame and the one after the last, with a margin; (0, 0) where there is none.
+
+    The margin may reach out of the take, so that silence before it changes nothing.
+    """
     found = np.flatnonzero(active)
     if len(found) == 0:
         return 0, 0
-    return max(int(found[0]) - MARGIN, 0), min(int(found[-1]) + 1 + MARGIN, len(active))
+    return int(found[0]) - MARGIN, int(found[-1]) + 1 + MARGIN
 
 
 def _listen(
-    network: EmotionNet, power: Tensor, where: Sequence[tuple[int, int, int]]
+    network: EmotionNet, power: Tensor, melody: Tensor, where: Sequence[tuple[int, int, int]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Log-probabilities (windows, 8) and dimensions (windows, 2), some windows at a time."""
-    shares, dimensions = [torch.zeros(0, len(CATEGORIES))], [torch.zeros(0, 2)]
+    """Log-probabilities (windows, categories) and dimensions (windows, 2), some at a time."""
+    if not where:
+        return np.zeros((0, len(CATEGORIES))), np.zeros((0, 2))
+    said = []
     with torch.inference_mode():
         for start in range(0, len(where), WINDOWS_AT_ONCE):
-            some = where[start : start + WINDOWS_AT_ONCE]
-            seen = power.new_zeros(len(some), MEL.bands, WINDOW)
-            for row, (take, first, after) in zip(seen, some, strict=True):
-                row[:, : after - first] = power[take, :, first:after]
-            counts = torch.tensor([after - first for _, first, after in some], device=seen.device)
-            logits, told = network(mel.relative_db(seen, mel.reference(seen), FLOOR_DB), counts)
-            shares.append(torch.log_softmax(logits, 1).cpu())
-            dimensions.append(told.cpu())
-    return torch.cat(shares).double().numpy(), torch.cat(dimensions).double().numpy()
+            logits, told = network(cut(power, melody, where[start : start + WINDOWS_AT_ONCE]))
+            said.append(torch.cat([torch.log_softmax(logits, 1), told], 1).cpu())
+    all_said = torch.cat(said).double().numpy()
+    return all_said[:, :-2], all_said[:, -2:]
+
+
+def cut(power: Tensor, melody: Tensor, where: Sequence[tuple[int, int, int]]) -> Pictures:
+    """Windows (take, first frame, frame after the last) of pictures (batch, rows, frames).
+
+    Frames before the first and after the last are silent.
+    """
+    bands = power.new_zeros(len(where), power.shape[1], WINDOW)
+    rows = melody.new_zeros(len(where), melody.shape[1], WINDOW)
+    for place, (take, first, after) in enumerate(where):
+        start, end = max(first, 0), min(after, power.shape[2])
+        bands[place, :, start - first : end - first] = power[take, :, start:end]
+        rows[place, :, start - first : end - first] = melody[take, :, start:end]
+    counts = torch.tensor([after - first for _, first, after in where], device=power.device)
+    return Pictures(mel.relative_db(bands, mel.reference(bands), FLOOR_DB), rows, counts)
 
 
 def _weights(voice: NDArray[np.float64], bounds: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
     """How much of the take's voice, as amplitude, is in each window; sums to 1."""
     total = np.concatenate([[0.0], np.cumsum(voice)])
-    inside = np.array([total[after] - total[first] for first, after in bounds])
+    ends = np.array(bounds, int).reshape(-1, 2).clip(0, len(voice))
+    inside = total[ends[:, 1]] - total[ends[:, 0]]
     inside[inside < FAINT * inside.max(initial=0.0)] = 0
     return np.asarray(inside / max(float(inside.sum()), 1e-12))
 

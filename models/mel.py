@@ -31,18 +31,34 @@ def power(samples: Tensor, lengths: Tensor, settings: Settings) -> tuple[Tensor,
 
     The mean of each take is taken off first; frames past a take's end are zero.
     """
+    frames, inside = framed(samples, lengths, settings)
+    bank = _bank(settings).to(samples.device)
+    pieces = [
+        periodogram(frames[:, start : start + CHUNK], settings) @ bank
+        for start in range(0, frames.shape[1], CHUNK)
+    ]
+    taken = torch.cat(pieces, 1).transpose(1, 2)
+    return taken * inside[:, None], inside.sum(1)
+
+
+def framed(samples: Tensor, lengths: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
+    """Frames (batch, frames, window) without the take's mean, as a view; which of them are its own.
+
+    The second tensor (batch, frames) is False in the padding.
+    """
     padded = torch.nn.functional.pad(
         _without_offset(samples, lengths), (settings.window // 2, settings.window // 2)
     )
-    frames = padded.unfold(1, settings.window, settings.hop)  # (batch, frames, window), no copy
-    window, bank = _window(settings).to(samples.device), _bank(settings).to(samples.device)
-    pieces = []
-    for start in range(0, frames.shape[1], CHUNK):
-        spectrum = torch.fft.rfft(frames[:, start : start + CHUNK] * window, settings.size)
-        pieces.append((spectrum.real.square() + spectrum.imag.square()) @ bank)
+    frames = padded.unfold(1, settings.window, settings.hop)
     counts = frame_counts(lengths, settings.hop) * (lengths > 0)
-    taken = torch.cat(pieces, 1).transpose(1, 2)
-    return taken * frame_mask(counts, taken.shape[2])[:, None], counts
+    return frames, frame_mask(counts, frames.shape[1])
+
+
+def periodogram(frames: Tensor, settings: Settings) -> Tensor:
+    """Power (..., size // 2 + 1) of windowed frames; sums to about their mean square."""
+    spectrum = torch.fft.rfft(frames * _window(settings).to(frames.device), settings.size)
+    power: Tensor = spectrum.real.square() + spectrum.imag.square()
+    return power
 
 
 def reference(power: Tensor) -> Tensor:

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from models import functionals, mel, periodicity, spectra
 from models.audio import Audio
 from models.emotion import UNSURE, EmotionEngine, windows
-from models.emotionnet import CATEGORIES
+from models.emotionnet import CATEGORIES, MEL, EmotionNet, Pictures
 from models.engine import Task
 from models.results import Emotion, Reason
 from tests import signals
@@ -161,6 +163,57 @@ def test_windows_cover_the_voice_from_its_first_frame_to_its_last() -> None:
     assert bounds[-1] == (385, 535)
     assert all(after - first == 150 for first, after in bounds)
     assert windows(np.zeros(100, bool)) == []
+
+
+def test_a_melody_is_a_line_in_the_picture_of_periodicity() -> None:
+    held = synthesis.sing(synthesis.contour(1.0, 240.0)).audio
+
+    picture = rows_of(held)
+
+    assert (picture[:, 5:-5].argmax(0) == 24).all()  # two octaves over 60 Hz
+
+
+def test_noise_and_silence_have_no_period() -> None:
+    quiet = rows_of(signals.join(signals.noise(1.0), signals.silence(1.0)))
+
+    assert np.abs(quiet).max() < 0.2
+
+
+def rows_of(take: Audio) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    samples, lengths = spectra.batch([take])
+    level = mel.reference(mel.power(samples, lengths, MEL)[0])
+    return np.asarray(periodicity.picture(samples, lengths, level, MEL)[0].numpy())
+
+
+def test_what_lies_past_a_window_changes_no_functional_and_no_answer() -> None:
+    torch.manual_seed(0)
+    network = EmotionNet(members=1).eval()
+    levels, rows, counts = torch.randn(2, 64, 90) * 8 - 40, torch.rand(2, 48, 90), [70, 90]
+    dirty = Pictures(levels, rows, torch.tensor(counts))
+    clean = Pictures(levels[:1, :, :70], rows[:1, :, :70], torch.tensor(counts[:1]))
+
+    measured = functionals.of(dirty.levels, dirty.periodicity, dirty.counts)
+    alone = functionals.of(clean.levels, clean.periodicity, clean.counts)
+
+    assert measured.shape == (2, functionals.COUNT)
+    torch.testing.assert_close(measured[:1], alone, rtol=1e-4, atol=1e-4)
+    with torch.inference_mode():
+        torch.testing.assert_close(network(dirty)[0][:1], network(clean)[0], rtol=1e-4, atol=1e-4)
+
+
+def test_functionals_follow_a_melody_that_rises() -> None:
+    rising, level = (
+        torch.from_numpy(rows_of(synthesis.sing(synthesis.glide(1.0, *ends)).audio))[None]
+        for ends in ((120.0, 240.0), (170.0, 170.0))
+    )
+
+    (mean, far, *_), (flat_mean, near, *_) = (
+        functionals.melody(rows, torch.ones(1, 1, rows.shape[2]), torch.ones(1, 1, rows.shape[2]))
+        for rows in (rising, level)
+    )
+
+    assert abs(float(mean - flat_mean)) < 1.5  # semitones
+    assert float(far) > 3 * float(near) > 0
 
 
 def test_actors_it_has_not_learnt_from_are_heard_far_over_chance(engine: EmotionEngine) -> None:
