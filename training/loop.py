@@ -37,7 +37,7 @@ class Trained:
     metadata: Mapping[str, str]
     licence: str
     figures: Mapping[str, float]  # on held-out speakers
-    card: str = ""  # markdown: what it is, data, licence, recipe, figures, limits
+    card: str  # markdown: what it is, data, licence, recipe, figures, limits
 
 
 @dataclass(frozen=True, slots=True)
