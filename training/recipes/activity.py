@@ -343,9 +343,7 @@ def _group(figures: Mapping[str, float], prefix: str) -> list[tuple[str, float]]
     ]
 
 
-CARD = """# activity-1
-
-Probability of voice, spoken or sung, every 10 ms. `ActivityNet` in `models/activity.py`: 87 489
+CARD = """Probability of voice, spoken or sung, every 10 ms. `ActivityNet` in `models/activity.py`: 87 489
 parameters, 40 mel bands relative to the take's own level, six dilated residual convolutions that
 look 0.65 s ahead and back.
 
