@@ -37,7 +37,7 @@ clean: ## stop what runs here and remove all that was made
 	@touch $@
 
 .venv/ready-dev: .venv/ready
-	$(PIP) --editable '.[dev]'
+	$(PIP) --editable '.[dev,train]'
 	@touch $@
 
 .venv/ready-peers: .venv/ready
