@@ -6,7 +6,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.security import User
+from app.errors import Forbidden
+from app.security import Role, User
 from app.services import Services
 
 
@@ -33,3 +34,13 @@ async def current_user(request: Request, services: ServicesDep) -> User:
 
 
 CurrentUser = Annotated[User, Depends(current_user)]
+
+
+async def researcher(user: CurrentUser) -> User:
+    """Who may operate models."""
+    if not user.roles & {Role.researcher, Role.admin}:
+        raise Forbidden("This needs the role researcher or admin.")
+    return user
+
+
+Researcher = Annotated[User, Depends(researcher)]

@@ -1,6 +1,7 @@
 """Who is asking. One local user until there are accounts: whoever signs people in replaces this."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from starlette.requests import HTTPConnection
@@ -8,9 +9,17 @@ from starlette.requests import HTTPConnection
 LOCAL_USER = "usr_local"
 
 
+class Role(StrEnum):
+    """What somebody may do beside their own takes."""
+
+    researcher = "researcher"  # models: rollouts, retraining, reanalysis
+    admin = "admin"  # all of it
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     id: str
+    roles: frozenset[Role] = frozenset()
 
 
 class Identity(Protocol):
@@ -20,4 +29,4 @@ class Identity(Protocol):
 
 
 async def local_user(connection: HTTPConnection) -> User:
-    return User(LOCAL_USER)
+    return User(LOCAL_USER, frozenset(Role))  # whoever runs it on a laptop owns it

@@ -66,6 +66,11 @@ class Settings(BaseSettings):
         description="Comma list of families that are turned off: their weights are never loaded.",
     )
 
+    drills: bool = Field(
+        default=False,
+        description="Whether versions may be told to fail (tag drill.fault), to drill rollouts.",
+    )
+
 
 @cache
 def settings() -> Settings:

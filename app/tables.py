@@ -1,10 +1,20 @@
-"""The tables: what is remembered of recordings and analyses, and the events they cause."""
+"""The tables: recordings, analyses, models and their rollouts, jobs, and the events they cause."""
 
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, MetaData, func, text
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    MetaData,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -107,4 +117,160 @@ class Event(Table):
     __table_args__ = (
         Index(None, "topic", "id"),
         Index("ix_events_unpublished", "id", postgresql_where=text("published_at IS NULL")),
+    )
+
+
+class Gate(StrEnum):
+    """What is known of a version's quality before it meets users."""
+
+    shipped = "shipped"  # came with the release, evaluated there
+    passed = "passed"
+    failed = "failed"
+
+
+class ModelVersion(Table):
+    """A version of a family as the registry was last seen to hold it: nobody waits for MLflow."""
+
+    __tablename__ = "model_versions"
+
+    family: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)  # the registry's number
+    sha256: Mapped[str]
+    licence: Mapped[str]
+    gate: Mapped[str]
+    gate_reason: Mapped[str | None]
+    schema_digest: Mapped[str]  # of the results it writes (models.results.schema_digest)
+    memory_bytes: Mapped[int] = mapped_column(BigInteger)  # of the device that it runs on
+    metrics: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    profile: Mapped[Json] = mapped_column(
+        server_default=text("'{}'")
+    )  # results on its own material
+    tags: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    card: Mapped[str] = mapped_column(server_default="")
+    registered: Mapped[bool] = mapped_column(server_default=text("true"))  # else: yet to be pushed
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Rollout(Table):
+    """One family's versions: where it is to go (the wish), and who answers now (the route).
+
+    The wish goes on to the registry's aliases as soon as that can be reached; the route is what
+    conductors follow within a second. Each change of either is one more generation.
+    """
+
+    __tablename__ = "rollouts"
+
+    family: Mapped[str] = mapped_column(primary_key=True)
+    champion: Mapped[str]
+    challenger: Mapped[str | None]
+    percent: Mapped[float] = mapped_column(server_default="0")
+    shadow: Mapped[str | None]
+    previous: Mapped[str | None]  # kept warm, for an instant way back
+    limits: Mapped[Json] = mapped_column(server_default=text("'{}'"))  # the guardrails
+    route: Mapped[Json]  # app.rollouts.routing.Route
+    generation: Mapped[int] = mapped_column(BigInteger, server_default="1")
+    pushed: Mapped[int] = mapped_column(BigInteger, server_default="0")  # that the registry has
+    started_at: Mapped[datetime | None]  # when the challenger or shadow was asked for
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class RolloutEvent(Table):
+    """What was done to a family's rollout, by whom and why."""
+
+    __tablename__ = "rollout_events"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    family: Mapped[str]
+    actor_id: Mapped[str]
+    action: Mapped[str]
+    reason: Mapped[str]
+    before: Mapped[Json]
+    after: Mapped[Json]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index(None, "family", "id"),)
+
+
+class Observation(Table):
+    """What one conductor saw of one version in about a second, summed."""
+
+    __tablename__ = "observations"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    family: Mapped[str]
+    version: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    seen: Mapped[Json]  # app.rollouts.observations.Seen
+
+    __table_args__ = (Index(None, "family", "version", "at"), Index(None, "at"))
+
+
+class AuditEntry(Table):
+    """Who did what to what; never changed, never deleted."""
+
+    __tablename__ = "audit_log"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    actor_id: Mapped[str]
+    action: Mapped[str]  # e.g. rollout.promote
+    target: Mapped[str]
+    details: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index(None, "target", "id"),)
+
+
+class JobState(StrEnum):
+    queued = "queued"
+    running = "running"
+    paused = "paused"
+    done = "done"
+    failed = "failed"
+    cancelled = "cancelled"
+
+
+class Job(Table):
+    """Long work of an operator: retraining or reanalysis. The row is the queue."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]  # retraining | reanalysis
+    owner_id: Mapped[str]
+    asked: Mapped[Json]
+    state: Mapped[str] = mapped_column(server_default=JobState.queued)
+    progress: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    lease_until: Mapped[datetime | None]
+    lease_token: Mapped[str | None]
+    failure: Mapped[Json | None]
+    result: Mapped[Json | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index(None, "owner_id", "id"),
+        Index("ix_jobs_waiting", "id", postgresql_where=text("state IN ('queued', 'running')")),
+    )
+
+
+class Reanalysis(Table):
+    """One family's result of one version on one recording, as a reanalysis found it: once."""
+
+    __tablename__ = "reanalyses"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    recording_id: Mapped[str] = mapped_column(ForeignKey("recordings.id"))
+    family: Mapped[str]
+    version: Mapped[str]
+    sha256: Mapped[str]
+    result: Mapped[Json] = mapped_column(deferred=True, deferred_raiseload=True)
+    measured: Mapped[Json] = mapped_column(server_default=text("'{}'"))  # measures' plain values
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        UniqueConstraint("recording_id", "family", "version", "sha256"),
+        Index(None, "job_id", "id"),
     )

@@ -1,5 +1,7 @@
 """What the models say about a take: the one vocabulary the whole project shares. No torch here."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -315,6 +317,11 @@ class Analysis(Result):
     scores: dict[str, Score] = {}
     feedback: list[Advice] = []
     versions: dict[str, Version] = {}
+    fallbacks: dict[str, str] = Field(
+        default={},
+        description="Families whose chosen version failed on this take, so that the champion "
+        "answered: which version, and why.",
+    )
     timing: dict[str, Real] = Field(default={}, description="Seconds of wall time, by family.")
 
 
@@ -335,3 +342,9 @@ def absent(
 ) -> FamilyResult:
     """The family's result that says why there is none."""
     return RESULT_TYPES[family](version=version, absent=Absence(reason=reason, detail=detail))
+
+
+def schema_digest(family: Family) -> str:
+    """Of the shape of the family's result: versions of one digest can stand in for each other."""
+    shape = json.dumps(RESULT_TYPES[family].model_json_schema(), sort_keys=True)
+    return hashlib.sha256(shape.encode()).hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from starlette.requests import HTTPConnection
 
 from app.analyzer import AnalysisRequest, OnProgress, Unavailable
-from app.security import User
+from app.security import Role, User
 from models import results
 from models.graph import FAMILIES, closure
 from models.results import Analysis, AudioReport, Family, FamilyResult, Reason
@@ -78,4 +78,5 @@ def waiting(seconds: float) -> Step:
 
 async def named_by_header(connection: HTTPConnection) -> User:
     """An identity that believes what it is told."""
-    return User(connection.headers.get("x-user", "usr_nobody"))
+    roles = connection.headers.get("x-roles", "").split()
+    return User(connection.headers.get("x-user", "usr_nobody"), frozenset(map(Role, roles)))
