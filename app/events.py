@@ -53,6 +53,11 @@ async def known(session: AsyncSession, topic: str, event_id: int) -> bool:
     return await session.scalar(query) is not None
 
 
+async def newest(session: AsyncSession, topic: str) -> int:
+    """Its id; 0 before the first."""
+    return await session.scalar(select(func.max(Event.id)).where(Event.topic == topic)) or 0
+
+
 class News:
     """Wakes whoever watches a topic: by Redis at once, without it by a look at the table a second.
 

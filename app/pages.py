@@ -21,14 +21,26 @@ def encode(last_id: str) -> str:
 
 def decode(prefix: ids.Prefix, cursor: str) -> str:
     """The id after which the page starts. Raises BadRequest."""
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        last_id = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
-    except (binascii.Error, UnicodeError) as error:
-        raise bad_cursor() from error
+    last_id = _text(cursor)
     if not ids.valid(prefix, last_id):
         raise bad_cursor()
     return last_id
+
+
+def decode_number(cursor: str) -> int:
+    """The same for rows that are counted. Raises BadRequest."""
+    last_id = _text(cursor)
+    if not last_id.isdigit() or len(last_id) > 18:
+        raise bad_cursor()
+    return int(last_id)
+
+
+def _text(cursor: str) -> str:
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, UnicodeError) as error:
+        raise bad_cursor() from error
 
 
 def bad_cursor() -> BadRequest:

@@ -66,6 +66,11 @@ class Settings(BaseSettings):
         description="Comma list of families that are turned off: their weights are never loaded.",
     )
 
+    rollout_memory_bytes: Bytes | None = Field(
+        default=None,
+        description="Most device memory that one version may need for a rollout of it. It is what "
+        "the placement leaves free beside the champion. None: no limit.",
+    )
     drills: bool = Field(
         default=False,
         description="Whether versions may be told to fail (tag drill.fault), to drill rollouts.",

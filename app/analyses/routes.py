@@ -7,13 +7,15 @@ from fastapi import APIRouter, Depends, Header, Response, UploadFile
 from fastapi import File as FileField
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from app.analyses import queue, service, stream
+from app import stream
+from app.analyses import queue, service
 from app.analyses.forms import asked
 from app.analyses.schemas import AnalysisIn, AnalysisOut
 from app.dependencies import CurrentUser, ServicesDep, SessionDep
 from app.errors import TooLarge
 from app.problems import documented
 from app.strict_json import StrictRoute
+from app.tables import FINAL
 from models.results import Analysis
 
 router = APIRouter(prefix="/v1", tags=["analyses"], route_class=StrictRoute)
@@ -99,5 +101,5 @@ async def stream_analysis_events(
     With `Last-Event-ID` the stream goes on after that event; an id that we do not know gives a
     `reset` event first, and everything again.
     """
-    async for event in stream.follow(services, analysis_id, last_event_id):
+    async for event in stream.follow(services, analysis_id, last_event_id, until=FINAL):
         yield event
