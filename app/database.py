@@ -1,6 +1,6 @@
 """The database: its engine, and which of its failures mean 'come back later'."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from app.errors import DatabaseDown
 
@@ -23,7 +24,24 @@ _PASSING = ("08", "40", "53", "57", "55P03")
 
 def engine(url: str, *, pool_size: int = 10, pool_timeout: float = CONNECT_TIMEOUT) -> AsyncEngine:
     """Connections to `postgresql://...`, checked before use so that a restart heals by itself."""
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=_connecting(url),
+        pool_pre_ping=True,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=pool_timeout,
+    )
 
+
+def unpooled(url: str) -> AsyncEngine:
+    """A connection for each transaction: for a process with more event loops than one."""
+    return create_async_engine(
+        "postgresql+asyncpg://", async_creator=_connecting(url), poolclass=NullPool
+    )
+
+
+def _connecting(url: str) -> Callable[[], Awaitable[Any]]:
     async def connect() -> Any:  # noqa: ANN401
         try:
             return await asyncpg.connect(
@@ -35,14 +53,7 @@ def engine(url: str, *, pool_size: int = 10, pool_timeout: float = CONNECT_TIMEO
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise DatabaseDown("The database cannot be reached.") from error
 
-    return create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=connect,
-        pool_pre_ping=True,
-        pool_size=pool_size,
-        max_overflow=pool_size,
-        pool_timeout=pool_timeout,
-    )
+    return connect
 
 
 def _dsn(url: str) -> str:
