@@ -26,6 +26,7 @@ class Clip:
     licence: str
     shippable: bool  # weights trained on it may ship under their own licence
     extra: dict[str, str] = field(default_factory=dict)
+    language: str = ""  # ISO 639-1; empty where the corpus does not say
 
     def audio(self) -> Audio:
         """The recording, mono at 16 kHz."""
@@ -89,6 +90,7 @@ def _clip(folder: Path, row: dict[str, str]) -> Clip:
         licence=row["licence"],
         shippable=row["train_ok"].startswith("yes"),
         extra=json.loads(row["extra"] or "{}"),
+        language=row.get("language") or "",
     )
 
 

@@ -3,12 +3,15 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from training import data, together
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +30,26 @@ class Run:
     minutes: float = 25.0
     seed: int = 0
     report: Report = lambda step, figures: log.info("step %d %s", step, dict(figures))
+    split: data.Split | None = None  # None: the recipe's own corpora
+    synthesis: bool = True  # whether voices are made up beside them
+    base: Path | None = None  # weights to go on from
+    champion: Path | None = None  # weights that say what recordings without labels hold
+    rank: int = 0  # of this worker, where several learn together
+    device: str = "cpu"
+
+    @property
+    def checkpoints(self) -> Path:
+        """All that a stopped run needs to go on."""
+        return self.work / "checkpoints"
+
+    def rng(self) -> np.random.Generator:
+        """Chance that is the same for the same seed and another for each worker."""
+        return np.random.default_rng([self.seed, self.rank] if self.rank else self.seed)
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a recipe gives back: all that `models.weights.save` needs, and how good it is."""
+    """What a recipe gives back: all that is kept of a run, and how good it is."""
 
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str]
@@ -50,7 +68,9 @@ class Plan:
     warm_up_steps: int = 50
     clip_norm: float = 1.0
     every: int = 100  # steps between reports and checkpoints
+    at_least_s: float = 10.0  # or so many seconds, if that is sooner
     checkpoint: Path | None = None  # resumed from if it is there
+    device: str = "cpu"
 
 
 def fit(
@@ -62,28 +82,63 @@ def fit(
 ) -> int:
     """Train in place until the minutes are spent; returns the number of steps.
 
-    A run that was stopped goes on from its checkpoint, with the minutes it had left.
+    A run that was stopped goes on from its checkpoint, with the minutes it had left. What
+    `report` raises ends it, after the checkpoint is kept.
     """
+    device = torch.device(plan.device)
+    clock = time.thread_time if device.type == "cpu" else time.monotonic
     optimiser = torch.optim.AdamW(
-        network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay
+        network.to(device).parameters(), plan.learning_rate, weight_decay=plan.weight_decay
     )
     step, spent = _resume(network, optimiser, plan.checkpoint)
-    started, recent = time.thread_time() - spent, 0.0
+    together.begin(network)
+    started, recent = clock() - spent, _Recent(step, spent)
     network.train()
-    while (share := (time.thread_time() - started) / 60 / plan.minutes) < 1:
-        _set_rate(optimiser, plan, step, share)
-        value = loss(network, next(batches))
-        optimiser.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), plan.clip_norm)
-        optimiser.step()
-        step, recent = step + 1, recent + value.item()
-        if step % plan.every == 0:
-            report(step, {"loss": recent / plan.every, "minutes": share * plan.minutes})
-            recent = 0.0
-            _keep(network, optimiser, step, time.thread_time() - started, plan.checkpoint)
-    network.eval()
+    while (seconds := together.agreed(clock() - started, device)) < 60 * plan.minutes:
+        _set_rate(optimiser, plan, step, seconds / 60 / plan.minutes)
+        recent.loss += _learn(network, loss, on(next(batches), device), optimiser, plan)
+        step += 1
+        if step % plan.every == 0 or seconds - recent.seconds > plan.at_least_s:
+            _keep(network, optimiser, step, seconds, plan.checkpoint)
+            report(step, {"loss": recent.loss / (step - recent.step), "minutes": seconds / 60})
+            recent = _Recent(step, seconds)
+    network.to("cpu").eval()
     return step
+
+
+@dataclass(slots=True)
+class _Recent:
+    """The loss since the last report."""
+
+    step: int
+    seconds: float
+    loss: float = 0.0
+
+
+def _learn(
+    network: N,
+    loss: Callable[[N, B], Tensor],
+    batch: B,
+    optimiser: torch.optim.Optimizer,
+    plan: Plan,
+) -> float:
+    value = loss(network, batch)
+    optimiser.zero_grad()
+    value.backward()  # type: ignore[no-untyped-call]
+    together.average(network)
+    nn.utils.clip_grad_norm_(network.parameters(), plan.clip_norm)
+    optimiser.step()
+    return value.item()
+
+
+def on(batch: B, device: torch.device) -> B:
+    """The batch with the tensors of its fields, at any depth, on the device."""
+    if isinstance(batch, Tensor):
+        return batch.to(device)  # type: ignore[return-value]
+    if not is_dataclass(batch) or isinstance(batch, type):
+        return batch
+    values = {one.name: on(getattr(batch, one.name), device) for one in fields(batch)}
+    return replace(batch, **values)
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, plan: Plan, step: int, share: float) -> None:
@@ -100,7 +155,7 @@ def _resume(
     if path is None or not path.exists():
         return 0, 0.0
     kept: dict[str, Any] = torch.load(path, weights_only=True)
-    network.load_state_dict(kept["network"])
+    network.load_state_dict(kept["network"], strict=False)
     optimiser.load_state_dict(kept["optimiser"])
     return int(kept["step"]), float(kept["seconds"])
 
@@ -117,6 +172,12 @@ def _keep(
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".fresh")
-    kept = {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
+    kept = {"network": _learnt(network), "optimiser": optimiser.state_dict()}
     torch.save({**kept, "step": step, "seconds": seconds}, fresh)
     fresh.replace(path)
+
+
+def _learnt(network: nn.Module) -> dict[str, Tensor]:
+    """Its state without what stands still: of a large network only an adapter learns."""
+    still = {name for name, weight in network.named_parameters() if not weight.requires_grad}
+    return {name: x for name, x in network.state_dict().items() if name not in still}
