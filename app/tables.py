@@ -1,4 +1,4 @@
-"""The tables: recordings, analyses, models and their rollouts, jobs, and the events they cause."""
+"""The tables: recordings, consents, analyses, models and their rollouts, jobs, and events."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -118,6 +118,17 @@ class Event(Table):
         Index(None, "topic", "id"),
         Index("ix_events_unpublished", "id", postgresql_where=text("published_at IS NULL")),
     )
+
+
+class Consent(Table):
+    """What somebody lets their takes be used for, until they take it back."""
+
+    __tablename__ = "consents"
+
+    user_id: Mapped[str] = mapped_column(primary_key=True)
+    purpose: Mapped[str] = mapped_column(primary_key=True)  # app.consents.Purpose
+    granted_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    withdrawn_at: Mapped[datetime | None]
 
 
 class Gate(StrEnum):
