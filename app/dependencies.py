@@ -44,3 +44,13 @@ async def researcher(user: CurrentUser) -> User:
 
 
 Researcher = Annotated[User, Depends(researcher)]
+
+
+async def admin(user: CurrentUser) -> User:
+    """Who may see what everybody did."""
+    if Role.admin not in user.roles:
+        raise Forbidden("This needs the role admin.")
+    return user
+
+
+Admin = Annotated[User, Depends(admin)]

@@ -7,11 +7,12 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from app import health, problems
+from app import audit, health, problems
 from app.analyses import routes as analyses
 from app.limits import Bodies
 from app.problems import Problem
 from app.recordings import routes as recordings
+from app.rollouts import routes as rollouts
 from app.services import Services
 from app.settings import MiB, Settings
 from app.telemetry import Telemetry
@@ -31,6 +32,10 @@ def routers(settings: Settings) -> Routers:
         (analyses.streams, 0),
         (recordings.uploads, settings.max_upload_bytes + FORM_OVERHEAD),
         (recordings.router, JSON_BODY),
+        (rollouts.models, 0),
+        (rollouts.router, JSON_BODY),
+        (rollouts.streams, 0),
+        (audit.router, 0),
     )
 
 

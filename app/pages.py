@@ -2,17 +2,36 @@
 
 import base64
 import binascii
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Query
+from sqlalchemy import Select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ids
 from app.errors import BadRequest
+from app.tables import AuditEntry, RolloutEvent
+
+Row = TypeVar("Row", AuditEntry, RolloutEvent)
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Most items on a page.")]
 Cursor = Annotated[
     str | None, Query(max_length=200, description="`next_cursor` of the page before.")
 ]
+
+
+async def counted(
+    session: AsyncSession, table: type[Row], query: Select[Row], limit: int, cursor: str | None
+) -> tuple[list[Row], str | None]:
+    """A page of the table's rows that the query selects, and the cursor of the next one."""
+    if cursor is not None:
+        last_id = _number(cursor)
+        if await session.scalar(query.where(table.id == last_id)) is None:
+            raise bad_cursor()
+        query = query.where(table.id < last_id)
+    found = list(await session.scalars(query.order_by(table.id.desc()).limit(limit + 1)))
+    rest = len(found) > limit
+    return found[:limit], encode(str(found[limit - 1].id)) if rest else None
 
 
 def encode(last_id: str) -> str:
@@ -27,8 +46,7 @@ def decode(prefix: ids.Prefix, cursor: str) -> str:
     return last_id
 
 
-def decode_number(cursor: str) -> int:
-    """The same for rows that are counted. Raises BadRequest."""
+def _number(cursor: str) -> int:
     last_id = _text(cursor)
     if not last_id.isdigit() or len(last_id) > 18:
         raise bad_cursor()
