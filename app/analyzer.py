@@ -21,6 +21,7 @@ class AnalysisRequest:
     lane: Lane = "interactive"
     deadline_s: float = 300.0
     user: str = ""  # the key that keeps one person on one version during a rollout
+    versions: Mapping[Family, str] = field(default_factory=dict)  # these and no others
 
 
 class Overloaded(Exception):

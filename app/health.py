@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Literal
 
+import httpx2
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
@@ -49,6 +50,7 @@ async def get_readiness(services: ServicesDep, response: Response) -> Readiness:
         "redis": _redis(services),
         "object_store": services.storage.exists("readyz"),
         "analyzer": _analyzer(services, missing),
+        **_registry(services.settings.mlflow_tracking_uri),
     }
     states = await asyncio.gather(*(_state(check) for check in checks.values()))
     found = dict(zip(checks, states, strict=True))
@@ -105,6 +107,16 @@ async def _database(services: Services) -> None:
 
 async def _redis(services: Services) -> None:
     await services.redis.ping()
+
+
+def _registry(uri: str | None) -> dict[str, Awaitable[object]]:
+    """Without it everything goes on, but what is learnt and rolled out is recorded later."""
+    return {"registry": _answers(f"{uri}/health")} if uri and uri.startswith("http") else {}
+
+
+async def _answers(url: str) -> None:
+    async with httpx2.AsyncClient(timeout=PATIENCE_S) as client:
+        (await client.get(url)).raise_for_status()
 
 
 async def _analyzer(services: Services, missing: dict[Family, str]) -> None:

@@ -30,3 +30,9 @@ class Identity(Protocol):
 
 async def local_user(connection: HTTPConnection) -> User:
     return User(LOCAL_USER, frozenset(Role))  # whoever runs it on a laptop owns it
+
+
+async def drilled_user(connection: HTTPConnection) -> User:
+    """In a drill, whoever the load says it is: rollouts are sticky by user."""
+    name = connection.headers.get("x-drill-user")
+    return User(name, frozenset(Role)) if name else await local_user(connection)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from app import database, embedded
 from app.analyzer import Analyzer, Inspector
 from app.events import News, mentioned
-from app.security import Identity, local_user
+from app.security import Identity, drilled_user, local_user
 from app.settings import Settings
 from app.storage import Storage, open_store
 from app.telemetry import Metrics, configure_logging
@@ -79,7 +79,8 @@ async def open_services(settings: Settings, analyzer: Analyzer) -> AsyncIterator
     configure_logging(settings.log_json)
     complete = await asyncio.to_thread(embedded.complete, settings)
     decoder = Decoder(DecodeLimits(max_seconds=settings.max_seconds))
-    services = build(complete, analyzer, decoder)
+    identity = drilled_user if settings.drills else local_user
+    services = build(complete, analyzer, decoder, identity)
     try:
         async with services.news.listening():
             yield services

@@ -1,20 +1,22 @@
 """The HTTP door: the app's FastAPI as a Serve ingress, with the conductor and the worker behind."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from app.main import create_app
+from app.rollouts.routing import Route
 from app.services import open_services
 from app.settings import settings
+from deployments import profiles
 from deployments.conductor import Conductor
 from deployments.placement import Placement, deploy
+from deployments.reconciler import own_application
 from deployments.remote import RemoteAnalyzer
-from deployments.versions import Route
 from deployments.worker import Worker
 from models.results import Family
 
@@ -24,6 +26,7 @@ class PlatformSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    profile: str = Field(description="The file that says how hosts are placed.")
     routes: dict[Family, Route]
     api: Placement = Placement()
     conductor: Placement = Placement()
@@ -58,5 +61,14 @@ class Api:
 
 def build(spec: PlatformSpec) -> serve.Application:
     conductor = deploy(Conductor, spec.conductor).bind(spec.routes)
-    worker = deploy(Worker, spec.worker).bind(conductor)
+    templates = profiles.templates(profiles.read(spec.profile), spec.routes)
+    worker = deploy(Worker, spec.worker).bind(conductor, templates, fixed(spec.routes))
     return deploy(Api, spec.api).bind(conductor, worker)
+
+
+def fixed(routes: Mapping[Family, Route]) -> dict[Family, dict[str, str]]:
+    """Hosts of the profile that are not one version's own: no rollout makes or ends them."""
+    return {
+        family: {v: host for v, host in route.hosts.items() if host != own_application(family, v)}
+        for family, route in routes.items()
+    }

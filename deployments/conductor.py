@@ -3,19 +3,25 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import ray
 from ray import ObjectRef, serve
+from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from app.analyzer import AnalysisRequest
+from app import database, tasks
+from app.analyzer import AnalysisRequest, Unavailable
+from app.rollouts.routing import Route
 from app.settings import settings
 from app.storage import open_store
 from deployments.calls import answer, ask, stream
+from deployments.following import follow
 from deployments.host import Ask
-from deployments.versions import Route, VersionTable
+from deployments.observing import fault_of
+from deployments.trials import Trials, reason_of
+from deployments.versions import VersionTable
 from models import graph
 from models.audio import Audio
 from models.decode import DecodeLimits, Decoder
@@ -36,12 +42,19 @@ class _Run:
     """One analysis on its way."""
 
     audio: "ObjectRef[Audio]"
+    seconds: float  # of the take
     wanted: tuple[Family, ...]
-    hosts: Mapping[Family, str]  # family -> Serve application
+    versions: dict[Family, str]
+    hosts: dict[Family, str]  # family -> Serve application
     request: AnalysisRequest
     deadline: float  # monotonic
     on_step: OnStep | None
     done: dict[Family, Answer] = field(default_factory=dict)
+    fallbacks: dict[Family, str] = field(default_factory=dict)
+
+    @property
+    def left_s(self) -> float:
+        return self.deadline - time.monotonic()
 
     def question(self, families: tuple[Family, ...]) -> Ask:
         """What a host needs to know to answer for these families."""
@@ -52,14 +65,16 @@ class _Run:
             given={f: self.done[f].result for f in inputs - set(families)},
             options=self.request.options,
             lane=self.request.lane,
-            timeout_s=max(self.deadline - time.monotonic(), 0.001),
+            timeout_s=max(self.left_s, 0.001),
         )
 
 
 class Conductor:
-    def __init__(self, routes: Mapping[Family, Route]) -> None:
+    async def __init__(self, routes: Mapping[Family, Route]) -> None:  # type: ignore[misc]
         self.table = VersionTable(routes, lambda a: serve.get_deployment_handle("AnalyzerHost", a))
+        self.trials = Trials(self.table)
         found = settings()
+        self._background = self._beside_the_database(found.database_url)
         self._off = found.disabled_families
         self._storage = open_store(found)
         self._decoder = Decoder(DecodeLimits(max_seconds=found.max_seconds))
@@ -71,12 +86,14 @@ class Conductor:
         started = time.monotonic()
         audio = await self._decode(take)
         decoded = time.monotonic() - started
-        run = self._plan(await asyncio.to_thread(ray.put, audio), request, started, on_step)
+        reference = await asyncio.to_thread(ray.put, audio)
+        run = self._plan(reference, audio.seconds, request, started, on_step)
         await self._conduct(run)
+        self._compare(run)
         analysis = graph.assemble(audio, run.done, request.families, request.options)
         total = time.monotonic() - started
         timing = {**analysis.timing, "decode": decoded, "total": total}
-        return analysis.model_copy(update={"timing": timing})
+        return analysis.model_copy(update={"timing": timing, "fallbacks": run.fallbacks})
 
     async def missing(self) -> dict[Family, str]:
         """Families that should answer and cannot, and why. Whisper's host is let sleep."""
@@ -122,22 +139,31 @@ class Conductor:
     def _plan(
         self,
         audio: "ObjectRef[Audio]",
+        seconds: float,
         request: AnalysisRequest,
         started: float,
         on_step: OnStep | None,
     ) -> _Run:
         wanted = graph.closure(request.families)
-        hosts = {
-            family: self.table.application_of(family, self.table.choose(family, request.user))
+        versions = {
+            family: request.versions.get(family) or self.table.choose(family, request.user)
             for family in wanted
             if family in self.table
         }
+        hosts = {family: self._host(family, version) for family, version in versions.items()}
         done = {
             family: Answer(absent(family, Reason.model_unavailable, self._why_not(family)), 0.0)
             for family in wanted
             if family not in hosts
         }
-        return _Run(audio, wanted, hosts, request, started + request.deadline_s, on_step, done)
+        deadline = started + request.deadline_s
+        return _Run(audio, seconds, wanted, versions, hosts, request, deadline, on_step, done)
+
+    def _host(self, family: Family, version: str) -> str:
+        try:
+            return self.table.application_of(family, version)
+        except KeyError:
+            raise Unavailable(f"Version {version} of {family} does not run.") from None
 
     async def _conduct(self, run: _Run) -> None:
         """Ask each host for all it can compute by now: one call holds a whole part of the graph."""
@@ -158,8 +184,72 @@ class Conductor:
     async def _call(
         self, run: _Run, host: str, families: tuple[Family, ...]
     ) -> dict[Family, Answer]:
-        left = run.deadline - time.monotonic()
-        return await ask(lambda: self._ask(run, host, run.question(families)), host, left)
+        """The host's answers. Where a version on trial fails, the champion's, and that is said."""
+        trial = self._on_trial(run, families)
+        left = min(run.left_s, self.trials.patience_s(trial, run.seconds)) if trial else run.left_s
+        try:
+            async with asyncio.timeout(left if trial else None):
+                question = run.question(families)
+                answers = await ask(lambda: self._ask(run, host, question), host, left)
+        except Exception as error:
+            if trial != families:
+                raise
+            return await self._fall_back(run, dict.fromkeys(trial, reason_of(error)))
+        faults = {family: fault_of(answers[family].result) for family in trial}
+        failed = {family: fault for family, fault in faults.items() if fault}
+        for family in families:
+            if family not in failed and family not in run.request.versions:
+                seconds = answers[family].seconds
+                self.trials.answered(family, run.versions[family], seconds, run.seconds)
+        return answers | (await self._fall_back(run, failed) if failed else {})
+
+    def _on_trial(self, run: _Run, families: tuple[Family, ...]) -> tuple[Family, ...]:
+        """Of these the ones that the champion could answer instead; a pinned version is wanted."""
+        return tuple(
+            family
+            for family in families
+            if family not in run.request.versions
+            and self.trials.on_trial(family, run.versions[family])
+        )
+
+    async def _fall_back(self, run: _Run, failures: Mapping[Family, str]) -> dict[Family, Answer]:
+        """The same question to the champions of these families."""
+        failed = {family: run.versions[family] for family in failures}
+        answers = dict[Family, Answer]()
+        for family, why in failures.items():
+            route = self.table.route(family)
+            run.versions[family], run.hosts[family] = route.champion, route.hosts[route.champion]
+            answers |= await self._call(run, run.hosts[family], (family,))
+            # A take that no version can measure says nothing against this one.
+            if fault_of(answers[family].result) is None:
+                self.trials.failed(family, failed[family], why)
+                run.fallbacks[family] = f"version {failed[family]}: {why}"
+        return answers
+
+    def _compare(self, run: _Run) -> None:
+        """Trials are also judged by what they say of the takes that champions answer."""
+        fallen = run.fallbacks.keys() | run.request.versions.keys()
+        versions = {f: v for f, v in run.versions.items() if f not in fallen}
+        results = {family: answer.result for family, answer in run.done.items()}
+
+        async def reask(family: Family, version: str, timeout_s: float) -> Answer:
+            host = self._host(family, version)
+            question = replace(run.question((family,)), lane="bulk", timeout_s=timeout_s)
+            handle = self.table.handle_of(host)
+            return (await answer(handle.analyze.remote(run.audio, question)))[family]  # type: ignore[no-any-return]
+
+        self.trials.compare(versions, results, run.request.options, reask)
+
+    def _beside_the_database(self, url: str | None) -> tuple[asyncio.Task[None], ...]:
+        """Follows the rollouts and writes down what is seen of them, where there is a database."""
+        if url is None:
+            return ()
+        sessions = async_sessionmaker(database.engine(url, pool_size=2), expire_on_commit=False)
+        works = follow(self.table, sessions), self.trials.observer.write_forever(sessions)
+        return tuple(asyncio.create_task(work) for work in works)
+
+    async def __del__(self) -> None:
+        await tasks.end(*self._background)
 
     async def _ask(self, run: _Run, host: str, question: Ask) -> dict[Family, Answer]:
         handle = self.table.handle_of(host)

@@ -13,6 +13,8 @@ from ray import serve
 from app.analyzer import Lane
 from app.settings import settings
 from deployments.batcher import Batcher, Limits
+from deployments.faults import Fault, Faulty
+from deployments.observing import fault_of
 from deployments.placement import Placement, deploy
 from models import graph
 from models.audio import ANALYSIS_RATE, Audio
@@ -32,6 +34,9 @@ class HostSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     versions: dict[Family, str]
+    digests: dict[Family, str] = {}  # of the weights, where any version of that name will not do
+    strict: bool = False  # a version on trial that cannot answer does not start
+    fault: Fault | None = None  # of a drill
     device: str = "auto"
     threads: int = 1  # of torch inside one batch; Ray's num_cpus is admission only
     slots: int = 1  # batches at once
@@ -61,8 +66,9 @@ class AnalyzerHost:
         engines.limit(spec.threads, spec.gpu_memory_fraction)
         device = engines.best_device() if spec.device == "auto" else spec.device
         self._answer = engines.answer
+        load = engines.load if spec.strict else engines.load_or_unavailable
         self.engines = {
-            family: engines.load_or_unavailable(family, version, device)
+            family: load(family, version, device, spec.digests.get(family))
             for family, version in spec.versions.items()
         }
         self._executor = ThreadPoolExecutor(spec.slots, thread_name_prefix="engine")
@@ -73,7 +79,8 @@ class AnalyzerHost:
         )
         self._batcher = Batcher(self._run_batch, limits, self._executor)
         self._busy_since: dict[int, float] = {}
-        self._warm_up()
+        self._warm_up(spec.strict)
+        self._break(spec.fault)
 
     async def analyze(self, audio: Audio, ask: Ask) -> dict[Family, Answer]:
         """Every family that was asked for, computed from each other and from `given`."""
@@ -121,8 +128,11 @@ class AnalyzerHost:
         finally:
             del self._busy_since[mark]
 
-    def _warm_up(self) -> None:
-        """First calls pay for kernels and plans, so that no request does."""
+    def _warm_up(self, strict: bool) -> None:
+        """First calls pay for kernels and plans, so that no request does.
+
+        An engine that cannot answer here answers nobody.
+        """
         started = time.perf_counter()
         t = np.arange(ANALYSIS_RATE) / ANALYSIS_RATE
         take = Audio((0.3 * np.sin(2 * np.pi * 220 * t)).astype(np.float32), ANALYSIS_RATE)
@@ -134,7 +144,22 @@ class AnalyzerHost:
             needs = {n: results[n] for n in graph.inputs_of(family, wanted) if n in results}
             if len(needs) == len(graph.inputs_of(family, wanted)):
                 [results[family]] = self._answer(self.engines[family], [Task(take, needs)])
+                self._judge(family, fault_of(results[family]), strict)
         log.info("warm after %.1f s: %s", time.perf_counter() - started, sorted(results))
+
+    def _judge(self, family: Family, fault: str | None, strict: bool) -> None:
+        if fault and strict:
+            raise RuntimeError(f"{family} cannot answer: {fault}")
+        if fault and not isinstance(self.engines[family], Unavailable):
+            version = self.engines[family].version.version
+            self.engines[family] = Unavailable(family, version, fault)
+
+    def _break(self, fault: Fault | None) -> None:
+        """As a drill asks for it."""
+        if fault == "crash":
+            raise RuntimeError("told to crash")
+        if fault:
+            self.engines = {f: Faulty(engine, fault) for f, engine in self.engines.items()}
 
 
 def build(spec: HostSpec) -> serve.Application:

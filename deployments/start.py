@@ -1,25 +1,21 @@
 """Starts the platform from a profile: Ray, Serve's door, and every application of the file."""
 
+import asyncio
 import io
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping
 from contextlib import redirect_stdout, suppress
-from importlib import import_module
-from inspect import signature
 from pathlib import Path
-from typing import Any
 
 import ray
-import yaml
-from pydantic import BaseModel, ConfigDict
 from ray import serve
 
 from app.settings import Settings
+from deployments import profiles, restoring
+from models.graph import FAMILIES
 
-PROFILES = Path(__file__).parent
 LONGEST_SOCKET_FOLDER = 40  # characters: Ray's sockets below it must fit in 107
 OBJECT_STORE = 300 * 1024 * 1024  # bytes
 # For every process of our own Ray: engines set their threads themselves, and malloc's arenas,
@@ -30,51 +26,6 @@ LEAN = {
     "MKL_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "2",
 }
-
-
-class Application(BaseModel):
-    """One application of a profile, in Ray Serve's own schema."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    route_prefix: str | None
-    import_path: str
-    args: dict[str, Any] = {}
-
-    def build(self) -> serve.Application:
-        """Call the builder with the arguments that its annotation validates."""
-        module, name = self.import_path.split(":")
-        builder: Callable[[BaseModel], serve.Application] = getattr(import_module(module), name)
-        [parameter] = signature(builder, eval_str=True).parameters.values()
-        return builder(parameter.annotation.model_validate(self.args))
-
-
-class Profile(BaseModel):
-    """A whole serve.*.yaml; an unknown key is an error, where Ray would ignore it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    proxy_location: str
-    http_options: dict[str, Any]
-    logging_config: dict[str, Any] = {}
-    applications: list[Application]
-
-
-def read(name: str) -> Profile:
-    return Profile.model_validate(yaml.safe_load((PROFILES / f"serve.{name}.yaml").read_text()))
-
-
-def applications(profile: Profile, settings: Settings) -> list[Application]:
-    """The profile's applications without the families that are turned off.
-
-    Without a whisper checkpoint the transcript is one of them.
-    """
-    off = set(settings.disabled_families)
-    if not settings.transcript_model:
-        off.add("transcript")
-    parts = (_without(off, application) for application in profile.applications)
-    return [part for part in parts if part is not None]
 
 
 def connect(settings: Settings, environment: Mapping[str, str]) -> None:
@@ -88,7 +39,7 @@ def connect(settings: Settings, environment: Mapping[str, str]) -> None:
 def serve_profile(name: str, settings: Settings) -> None:
     """Serve the profile's applications; returns when every replica is ready."""
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    profile = read(name)
+    profile = profiles.read(name)
     chosen = settings.model_dump(include={"host", "port"} & settings.model_fields_set)
     door = profile.http_options | chosen
     serve.start(
@@ -96,11 +47,10 @@ def serve_profile(name: str, settings: Settings) -> None:
         http_options=door,
         logging_config=profile.logging_config or {"log_level": "WARNING"},
     )
-    targets = [
-        serve.RunTarget(application.build(), application.name, application.route_prefix)
-        for application in applications(profile, settings)
-    ]
-    serve.run_many(targets)
+    wanted = profiles.applications(profile, settings)
+    if settings.database_url:
+        wanted = asyncio.run(restoring.restored(profile, wanted, settings))
+    serve.run_many([serve.RunTarget(a.build(), a.name, a.route_prefix) for a in wanted])
 
 
 def stop(name: str, settings: Settings) -> None:
@@ -108,24 +58,19 @@ def stop(name: str, settings: Settings) -> None:
 
     On a cluster that others use, only ours ends.
     """
-    for application in reversed(applications(read(name), settings)):
-        with suppress(TimeoutError):  # it goes on ending by itself
-            serve.delete(application.name)
+    profile = profiles.read(name)
+    ours = [application.name for application in reversed(profile.applications)]
+    versions = tuple(f"{family}--v" for family in FAMILIES)
+    running = serve.status().applications
+    ours += [one for one in running if one.startswith(versions) and one not in ours]
+    for one in ours:
+        if one in running:
+            with suppress(TimeoutError):  # it goes on ending by itself
+                serve.delete(one)
     with redirect_stdout(io.StringIO()):  # Ray prints the controller's own end as an error
         if not settings.ray_address:
             serve.shutdown()
         ray.shutdown()
-
-
-def _without(off: AbstractSet[str], application: Application) -> Application | None:
-    """The application less these families; None where it served no other."""
-    args = dict(application.args)
-    for key in ("versions", "routes"):
-        if key in args:
-            args[key] = {family: what for family, what in args[key].items() if family not in off}
-    if args.get("versions") == {}:
-        return None
-    return application.model_copy(update={"args": args})
 
 
 def _join(address: str, environment: Mapping[str, str]) -> None:

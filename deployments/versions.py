@@ -1,38 +1,15 @@
-"""The version table: which version of a family answers whom, and where that version runs."""
+"""The version table: the routes in effect, and a handle to every host that they name."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ray.serve.handle import DeploymentHandle
 
+from app.rollouts.routing import Route
 from deployments.host import AnalyzerHost
 from models.results import Family
 
 Handle = DeploymentHandle[AnalyzerHost]
 Connect = Callable[[str], Handle]  # Serve application -> its host
-
-
-class Route(BaseModel):
-    """One family's versions: where each runs, and its share of the singers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    champion: str
-    hosts: dict[str, str] = Field(description="Version to Serve application.")
-    percent: dict[str, float] = Field(
-        default={}, description="Share of each version but the champion, which takes the rest."
-    )
-
-    @model_validator(mode="after")
-    def _complete(self) -> "Route":
-        if homeless := {self.champion, *self.percent} - self.hosts.keys():
-            raise ValueError(f"no host is named for version {', '.join(sorted(homeless))}")
-        if self.champion in self.percent or sum(self.percent.values()) > 100:
-            raise ValueError("percent names the versions beside the champion, 100 at most in all")
-        if any(share < 0 for share in self.percent.values()):
-            raise ValueError("a share is not below 0")
-        return self
 
 
 class VersionTable:
@@ -46,19 +23,11 @@ class VersionTable:
     def __contains__(self, family: Family) -> bool:
         return family in self._routes
 
-    def choose(self, family: Family, user: str) -> str:
-        """The version for this singer. Sticky; raising a share only ever adds singers to it.
+    def route(self, family: Family) -> Route:
+        return self._routes[family]
 
-        Shares are laid out on [0, 100) with the champion last, so that a challenger's
-        stretch grows at its end and nobody who was on it leaves.
-        """
-        route = self._routes[family]
-        point = 100 * _point(f"{family}:{user}")
-        for version, percent in sorted(route.percent.items()):
-            point -= percent
-            if point < 0:
-                return version
-        return route.champion
+    def choose(self, family: Family, user: str) -> str:
+        return self._routes[family].choose(family, user)
 
     def application_of(self, family: Family, version: str) -> str:
         return self._routes[family].hosts[version]
@@ -77,8 +46,8 @@ class VersionTable:
         for gone in self._handles.keys() - {a for r in routes.values() for a in r.hosts.values()}:
             del self._handles[gone]
 
-
-def _point(key: str) -> float:
-    """A fixed point in [0, 1) for the key."""
-    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
-    return int.from_bytes(digest) / 2**64
+    def update(self, routes: Mapping[Family, Route]) -> None:
+        """New routes of families that are served here; the others keep theirs."""
+        known = {family: route for family, route in routes.items() if family in self._routes}
+        if any(self._routes[family] != route for family, route in known.items()):
+            self.replace(self._routes | known)

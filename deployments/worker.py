@@ -1,26 +1,50 @@
-"""The Worker: takes queued analyses from the database and asks the conductor."""
+"""The Worker: what a platform does unasked: queued analyses, and rollouts as they are wished."""
 
 import asyncio
+from collections.abc import Mapping
 
 from ray.serve.handle import DeploymentHandle
 
+from app import tasks
 from app.analyses.work import work_forever
-from app.services import open_services
+from app.services import Services, open_services
 from app.settings import settings
 from deployments.conductor import Conductor
+from deployments.fleet import ServeFleet
+from deployments.host import HostSpec
+from deployments.operating import Operator
+from deployments.reconciler import Plan
 from deployments.remote import RemoteAnalyzer
+from models.results import Family
 
 
 class Worker:
-    """One loop for as long as the replica lives. The database row is the queue."""
+    """Two loops for as long as the replica lives. Of several workers one operates at a time.
 
-    async def __init__(self, conductor: DeploymentHandle[Conductor]) -> None:  # type: ignore[misc]
+    The database rows are the queue and the wish: a worker may die at any moment.
+    """
+
+    async def __init__(  # type: ignore[misc]
+        self,
+        conductor: DeploymentHandle[Conductor],
+        templates: Mapping[Family, HostSpec],
+        fixed: Mapping[Family, Mapping[str, str]],
+    ) -> None:
         self._stop = asyncio.Event()
+        self._templates, self._plan = templates, Plan(fixed)
         self._work = asyncio.create_task(self._work_forever(RemoteAnalyzer(conductor)))
 
     async def _work_forever(self, analyzer: RemoteAnalyzer) -> None:
         async with open_services(settings(), analyzer) as services:
-            await work_forever(services, settings().worker_concurrency, self._stop)
+            operating = asyncio.create_task(self._operator(services).forever())
+            try:
+                await work_forever(services, settings().worker_concurrency, self._stop)
+            finally:
+                await tasks.end(operating)
+
+    def _operator(self, services: Services) -> Operator:
+        fleet = ServeFleet(self._templates, services.sessions, drills=settings().drills)
+        return Operator(services, fleet, self._plan, self._templates.keys())
 
     async def check_health(self) -> None:
         if self._work.done():

@@ -9,12 +9,12 @@ import ray
 from ray import serve
 
 from app.analyzer import AnalysisRequest, DeadlineExceeded, Overloaded
+from app.rollouts.routing import Route
 from deployments import host
 from deployments.conductor import Conductor
 from deployments.host import HostSpec
 from deployments.placement import Placement, deploy
 from deployments.remote import RemoteAnalyzer
-from deployments.versions import Route
 from models import engines, graph
 from models.audio import UnreadableAudio
 from models.decode import decode

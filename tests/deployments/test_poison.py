@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from app import ids, services
 from app.analyses.work import work_forever
+from app.rollouts.routing import Route
 from app.services import Services
 from app.settings import Settings
 from app.tables import AnalysisRow, Recording
@@ -19,7 +20,6 @@ from deployments.conductor import Conductor
 from deployments.host import AnalyzerHost, HostSpec
 from deployments.placement import Placement, deploy
 from deployments.remote import RemoteAnalyzer
-from deployments.versions import Route
 from models.decode import Decoder
 from models.engine import Task
 from models.results import Family, FamilyResult, Pitch, Version

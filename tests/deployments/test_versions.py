@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from deployments.versions import Route, VersionTable
+from app.rollouts.routing import Route
+from deployments.versions import VersionTable
 from models.results import Family
 
 SINGERS = [f"usr_{i}" for i in range(2000)]
