@@ -2,10 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
@@ -17,6 +17,7 @@ from app.tables import JobState, Json
 
 FLUSH_S = 0.5  # between two writes of progress and log
 LONGEST_LINE = 4000  # characters
+T = TypeVar("T")
 
 
 class Stopped(Exception):
@@ -50,6 +51,7 @@ class Hand:
         self._lock = threading.Lock()
         self._progress: Json = {}
         self._lines: list[str] = []
+        self._writing = asyncio.Lock()
         self._closing = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="hand", daemon=True)
@@ -82,21 +84,33 @@ class Hand:
             self.stop.set()
             raise Stopped
 
-    async def finish(self, result: Json) -> bool:
-        await self._flush()
-        async with self.transaction() as session:
-            return await queue.finish(session, self.job_id, self._token, result)
+    def finish(self, result: Json) -> bool:
+        return self._settle(lambda session: queue.finish(session, self.job_id, self._token, result))
 
-    async def fail(self, code: str, detail: str) -> bool:
-        await self._flush()
-        async with self.transaction() as session:
-            shown = detail.replace("\0", "")
-            return await queue.fail(session, self.job_id, self._token, code, shown)
+    def fail(self, code: str, detail: str) -> bool:
+        shown = detail.replace("\0", "")
+        return self._settle(
+            lambda session: queue.fail(session, self.job_id, self._token, code, shown)
+        )
 
-    async def release(self, *, counts: bool) -> None:
-        await self._flush()
-        async with self.transaction() as session:
-            await queue.release(session, self.job_id, self._token, counts=counts)
+    def release(self, *, counts: bool) -> None:
+        """Another driver may go on; `counts`: this attempt came to nothing by itself."""
+        self._settle(
+            lambda session: queue.release(session, self.job_id, self._token, counts=counts)
+        )
+
+    def _settle(self, outcome: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        """The last word, after all that was noted; it waits for a database that is away."""
+        return asyncio.run_coroutine_threadsafe(self._settled(outcome), self._loop).result()
+
+    async def _settled(self, outcome: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        while True:
+            try:
+                await self._flush()
+                async with self.transaction() as session:
+                    return await outcome(session)
+            except DatabaseDown:
+                await asyncio.sleep(FLUSH_S)
 
     def __enter__(self) -> Self:
         redis = services.connect_redis(str(self.settings.redis_url))
@@ -152,6 +166,10 @@ class Hand:
         self.stop.set()
 
     async def _flush(self) -> None:
+        async with self._writing:
+            await self._write()
+
+    async def _write(self) -> None:
         with self._lock:
             progress, lines = self._progress, self._lines
             self._progress, self._lines = {}, []

@@ -129,15 +129,18 @@ async def fail(session: AsyncSession, job_id: str, token: str, code: str, detail
     return await _end(session, job_id, token, JobState.failed, told, failure=failure)
 
 
-async def release(session: AsyncSession, job_id: str, token: str, *, counts: bool) -> None:
+async def release(session: AsyncSession, job_id: str, token: str, *, counts: bool) -> bool:
     """Let go of a job that is to go on later; `counts`: this attempt came to nothing by itself."""
     fewer = Job.attempts if counts else func.greatest(Job.attempts - 1, 0)
     ended: dict[str, Any] = {"lease_token": None, "lease_until": None, "attempts": fewer}
     if await _held(session, job_id, token, only=JobState.running, state=JobState.queued, **ended):
         events.append(session, job_id, "queued", {})
         events.mention(session, TOPIC)
-    elif await _held(session, job_id, token, **ended):
+        return True
+    if await _held(session, job_id, token, **ended):
         events.mention(session, TOPIC)  # paused and resumed meanwhile, perhaps: it may start
+        return True
+    return False
 
 
 async def expire(session: AsyncSession, job_id: str, token: str) -> bool:
