@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -40,7 +41,7 @@ async def recorded(
     yield
     row.route = route_of(row, row.route["hosts"]).model_dump(mode="json")
     row.generation += 1
-    row.updated_at = (await session.execute(select(func.now()))).scalar_one()
+    row.updated_at = await now(session)
     after = _shown(row)
     told: Json = {"reason": reason, "generation": row.generation, "after": after}
     session.add(
@@ -57,6 +58,12 @@ async def recorded(
     events.append(session, topic_of(row.family), action, {"actor_id": actor_id, **told})
     events.mention(session, TOPIC)
     await session.flush()
+
+
+async def now(session: AsyncSession) -> datetime:
+    """By the database's clock, which all replicas share."""
+    found: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+    return found
 
 
 def _shown(row: Rollout) -> Json:

@@ -54,7 +54,7 @@ async def start(
             )
         await admit(session, row.family, asked.version, most_bytes)
         row.limits = asked.limits.model_dump(mode="json")
-        row.started_at = await session.scalar(select(func.now()))
+        row.started_at = await changes.now(session)
         _put_on_trial(row, asked.version, asked.percent if asked.mode == "canary" else None)
     return row
 
@@ -176,7 +176,7 @@ async def adopt(
     async with _change(session, family, REGISTRY, "adopt", "changed in the registry") as row:
         if (challenger, shadow) != (row.challenger, row.shadow):
             on_trial = challenger or shadow
-            row.started_at = await session.scalar(select(func.now())) if on_trial else None
+            row.started_at = await changes.now(session) if on_trial else None
         for column, value in named.items():
             setattr(row, column, value)
     row.pushed = row.generation
@@ -202,7 +202,7 @@ async def _admit_wish(
 async def reroute(session: AsyncSession, row: Rollout, route: Route) -> None:
     """Who answers now: no change of the wish. The row must have been got for update."""
     row.route = route.model_dump(mode="json")
-    row.updated_at = await session.scalar(select(func.now())) or row.updated_at
+    row.updated_at = await changes.now(session)
     events.append(session, topic_of(row.family), "route", {"route": row.route})
     events.mention(session, TOPIC)
     await session.flush()
@@ -218,7 +218,7 @@ async def history(
 
 async def window(session: AsyncSession, family: str, version: str, seconds: float) -> Seen:
     """What was observed of the version in the latest seconds."""
-    start = func.now() - timedelta(seconds=seconds)
+    start = func.clock_timestamp() - timedelta(seconds=seconds)
     return await observed.since(session, family, version, start)
 
 
