@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models import mel, spectra, weights
+from models import finite, mel, spectra, weights
 from models.audio import ANALYSIS_RATE
 from models.engine import Task
 from models.results import (
@@ -97,9 +97,9 @@ class ActivityEngine:
         self.device = device
 
     @classmethod
-    def load(cls, version: str = "1", device: str = "cpu") -> Self:
+    def load(cls, version: str = "1", device: str = "cpu", sha256: str | None = None) -> Self:
         """Raises WeightsUnavailable."""
-        return cls(*load(version), device)
+        return cls(*load(version, sha256), device)
 
     def analyze_batch(self, tasks: Sequence[Task]) -> list[FamilyResult]:
         samples, lengths = spectra.batch([task.audio for task in tasks], self.device)
@@ -128,9 +128,9 @@ class ActivityEngine:
         )
 
 
-def load(version: str = "1") -> tuple[ActivityNet, Version]:
+def load(version: str = "1", sha256: str | None = None) -> tuple[ActivityNet, Version]:
     """The network with its weights, for evaluation, or WeightsUnavailable."""
-    found = weights.load("activity", version)
+    found = weights.load("activity", version, sha256=sha256)
     network = ActivityNet()
     network.load_state_dict(found.tensors)
     return network.eval(), found.version
@@ -153,6 +153,7 @@ def posterior(network: ActivityNet, power: Tensor, counts: Tensor) -> Tensor:
     """Probability of speech in every frame (batch, frames); 0 in the padding.
 
     Worked off in overlapping stretches: memory stays bounded and the seams do not show.
+    Raises NotFinite.
     """
     level = mel.reference(power)
     pieces = []
@@ -162,6 +163,7 @@ def posterior(network: ActivityNet, power: Tensor, counts: Tensor) -> Tensor:
             piece = power[:, :, first : start + mel.CHUNK + CONTEXT]
             inside = (counts - first).clamp(0, piece.shape[2])
             odds = network(mel.relative_db(piece, level, FLOOR_DB), inside)
+            finite.require(odds)
             pieces.append(torch.sigmoid(odds[:, start - first :][:, : mel.CHUNK]))
     return torch.cat(pieces, 1) * spectra.frame_mask(counts, power.shape[2])
 

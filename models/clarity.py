@@ -102,10 +102,10 @@ class ClarityEngine:
         self.version = version
 
     @classmethod
-    def load(cls, version: str = "1", device: str = "cpu") -> Self:
+    def load(cls, version: str = "1", device: str = "cpu", sha256: str | None = None) -> Self:
         """Raises WeightsUnavailable."""
         del device  # a few percent of timbre's cost, on the CPU
-        return cls(*load(version))
+        return cls(*load(version, sha256))
 
     def analyze_batch(self, tasks: Sequence[Task]) -> list[FamilyResult]:
         return [self._analyze(task) for task in tasks]
@@ -129,9 +129,9 @@ class ClarityEngine:
         )
 
 
-def load(version: str = "1") -> tuple[ClarityNet, Version]:
+def load(version: str = "1", sha256: str | None = None) -> tuple[ClarityNet, Version]:
     """The network with its weights, or WeightsUnavailable."""
-    found = weights.load("clarity", version)
+    found = weights.load("clarity", version, sha256=sha256)
     network = ClarityNet()
     network.load_state_dict(found.tensors)
     return network.eval(), found.version

@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from models import mel
+from models import finite, mel
 
 MEL = mel.Settings(bands=64, size=1024, window=512, hop=160, low_hz=20.0, high_hz=8000.0)
 FLOOR_DB = -80.0  # re the window's level: noise 40 dB under a voice is well over it in each band
@@ -149,5 +149,7 @@ def listen(network: ClarityNet, samples: Tensor) -> Heard:
         chosen = first[at : at + WINDOWS_AT_ONCE]
         windows = torch.stack([power[0, :, start : start + size] for start in chosen])
         with torch.inference_mode():
-            found.append(network(statistics(windows)))
+            heard = network(statistics(windows))
+        finite.require(heard.mean, heard.deviation)
+        found.append(heard)
     return Heard(torch.cat([h.mean for h in found]), torch.cat([h.deviation for h in found]))

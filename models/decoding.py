@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models import finite
 from models.pitchnet import PER_OCTAVE, bin_to_hz
 from models.viterbi import best_path
 
@@ -80,7 +81,11 @@ def logit(probability: Floats) -> Floats:
 
 
 def candidates(pitch: Tensor, voicing: Tensor) -> Candidates:
-    """The highest peaks of logits (batch, frames, bins), each with its local weighted mean."""
+    """The highest peaks of logits (batch, frames, bins), each with its local weighted mean.
+
+    Raises NotFinite.
+    """
+    finite.require(pitch, voicing)
     p = torch.softmax(pitch, -1)
     padded = torch.nn.functional.pad(p, (1, 1), value=-1.0)
     is_peak = (p >= padded[..., :-2]) & (p > padded[..., 2:])

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models import activity, mel, periodicity, spectra, weights
+from models import activity, finite, mel, periodicity, spectra, weights
 from models.audio import ANALYSIS_RATE
 from models.emotionnet import CATEGORIES, FLOOR_DB, MEL, WINDOW, EmotionNet, Pictures
 from models.engine import Task
@@ -96,9 +96,9 @@ class EmotionEngine:
         self.device = device
 
     @classmethod
-    def load(cls, version: str = "1", device: str = "cpu") -> Self:
+    def load(cls, version: str = "1", device: str = "cpu", sha256: str | None = None) -> Self:
         """Raises WeightsUnavailable, for the weights of the voice detector too."""
-        found = weights.load("emotion", version)
+        found = weights.load("emotion", version, sha256=sha256)
         network = EmotionNet()
         network.load_state_dict(found.tensors)
         detector, _ = activity.load()
@@ -225,6 +225,7 @@ def _listen(
     with torch.inference_mode():
         for start in range(0, len(where), WINDOWS_AT_ONCE):
             logits, told = network(cut(power, melody, where[start : start + WINDOWS_AT_ONCE]))
+            finite.require(logits, told)
             said.append(torch.cat([torch.log_softmax(logits, 1), told], 1).cpu())
     all_said = torch.cat(said).double().numpy()
     return all_said[:, :-2], all_said[:, -2:]

@@ -44,6 +44,13 @@ class Engine(Protocol):
         ...
 
 
+NOT_FINITE = "not finite"  # how the detail of such a failure begins
+
+
+class NotFinite(ArithmeticError):
+    """The network answered with NaN or infinity."""
+
+
 OFF = "Turned off on this platform (VOCALITY_DISABLED_FAMILIES)."
 
 

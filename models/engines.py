@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from models import graph, weights
-from models.engine import OFF, Engine, Task, Unavailable
+from models import graph, warming, weights
+from models.engine import NOT_FINITE, OFF, Engine, Task, Unavailable
 from models.results import Family, FamilyResult
 
 # Where each family's engine class lives; imported only when asked for, so that a host pays
@@ -25,19 +25,35 @@ ENGINES: dict[Family, tuple[str, str]] = {
 }
 
 
-def load(family: Family, version: str = "1", device: str = "cpu") -> Engine:
-    """The engine of that version, or WeightsUnavailable."""
+def load(
+    family: Family, version: str = "1", device: str = "cpu", sha256: str | None = None
+) -> Engine:
+    """The engine of that version, or WeightsUnavailable.
+
+    With a digest: of exactly those weights, which ship under whatever version or come from the
+    registry once; the engine calls itself by the version that was asked for.
+    """
     module, name = ENGINES[family]
-    loader: Callable[[str, str], Engine] = getattr(import_module(module), name).load
-    return loader(version, device)
+    loader: Callable[[str, str, str | None], Engine] = getattr(import_module(module), name).load
+    return loader(version, device, sha256)
 
 
-def load_or_unavailable(family: Family, version: str = "1", device: str = "cpu") -> Engine:
+def load_or_unavailable(
+    family: Family, version: str = "1", device: str = "cpu", sha256: str | None = None
+) -> Engine:
     """A platform starts without a model; the family answers `model_unavailable`."""
     try:
-        return load(family, version, device)
+        return load(family, version, device, sha256)
     except weights.WeightsUnavailable as error:
         return Unavailable(family, version, str(error))
+
+
+def checked(engine: Engine) -> Engine:
+    """The engine, warm; or what says why it is not one, where its answers are not numbers."""
+    [result] = answer(engine, [warming.task()])
+    if result.absent is None or not result.absent.detail.startswith(NOT_FINITE):
+        return engine
+    return Unavailable(engine.family, engine.version.version, result.absent.detail)
 
 
 def load_all(

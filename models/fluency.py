@@ -1,6 +1,5 @@
 """Fluency: rates, runs and pauses of speech, with its words where they were transcribed."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,7 +7,7 @@ from typing import Self, cast
 
 import numpy as np
 
-from models import loudness, syllables, utterance, weights
+from models import syllables, utterance, weights
 from models.engine import Task
 from models.results import (
     Absence,
@@ -92,9 +91,8 @@ class FluencyEngine:
         self._device = device
 
     @classmethod
-    def load(cls, version: str = "1", device: str = "cpu") -> Self:
-        own = sys.modules[__name__]
-        return cls(weights.of_code("fluency", version, own, utterance, syllables, loudness), device)
+    def load(cls, version: str = "1", device: str = "cpu", sha256: str | None = None) -> Self:
+        return cls(weights.of_code("fluency", version, sha256), device)
 
     def analyze_batch(self, tasks: Sequence[Task]) -> list[FamilyResult]:
         envelopes = syllables.envelopes(*batch([task.audio for task in tasks], self._device))

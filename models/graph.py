@@ -6,10 +6,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from models import feedback as advising
 from models import scores as scoring
 from models.audio import ANALYSIS_RATE, Audio
-from models.engine import Engine, Options, Task
+from models.engine import NOT_FINITE, Engine, NotFinite, Options, Task
 from models.results import (
     Analysis,
     AudioReport,
@@ -123,8 +125,16 @@ def answer(engine: Engine, tasks: Sequence[Task]) -> list[FamilyResult]:
             middle = len(tasks) // 2
             return answer(engine, tasks[:middle]) + answer(engine, tasks[middle:])
         log.exception("%s failed on a take of %.2f s", engine.family, tasks[0].audio.seconds)
-        why = f"{type(error).__name__} in {engine.family}; the log has the trace."
-        return [absent(engine.family, Reason.failed, why, engine.version)]
+        return [absent(engine.family, Reason.failed, _why(engine.family, error), engine.version)]
+
+
+def _why(family: Family, error: Exception) -> str:
+    if isinstance(error, NotFinite):
+        return f"{NOT_FINITE}: {error} of {family}."
+    kinds = {e["type"] for e in error.errors()} if isinstance(error, ValidationError) else set()
+    if "finite_number" in kinds:
+        return f"{NOT_FINITE}: a value of {family}."
+    return f"{type(error).__name__} in {family}; the log has the trace."
 
 
 def analyze(

@@ -73,9 +73,9 @@ class PitchEngine:
         self.calibration = calibration
 
     @classmethod
-    def load(cls, version: str = "1", device: str = "cpu") -> Self:
+    def load(cls, version: str = "1", device: str = "cpu", sha256: str | None = None) -> Self:
         """Raises WeightsUnavailable where the weights are not those of the manifest."""
-        kept = weights.load("pitch", version)
+        kept = weights.load("pitch", version, sha256=sha256)
         network = PitchNet(int(kept.metadata["channels"]))
         network.load_state_dict(kept.tensors)
         return cls(network, kept.version, device, Calibration.read(kept.metadata))

@@ -1,6 +1,5 @@
 """Prosody: melody, loudness and rhythm of speech."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self, cast
@@ -73,11 +72,8 @@ class ProsodyEngine:
         self._device = device
 
     @classmethod
-    def load(cls, version: str = "1", device: str = "cpu") -> Self:
-        own = sys.modules[__name__]
-        return cls(
-            weights.of_code("prosody", version, own, melody, utterance, syllables, loudness), device
-        )
+    def load(cls, version: str = "1", device: str = "cpu", sha256: str | None = None) -> Self:
+        return cls(weights.of_code("prosody", version, sha256), device)
 
     def analyze_batch(self, tasks: Sequence[Task]) -> list[FamilyResult]:
         samples, lengths = batch([task.audio for task in tasks], self._device)

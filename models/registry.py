@@ -3,23 +3,39 @@
 import contextlib
 import hashlib
 import os
-import socket
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from models.deadline import within
+from models import registry_server
+from models.registry_entries import PERCENT, Aliases, Entry, Facts, entry_of
+from models.registry_publishing import register
+from models.registry_server import LOOK, RegistryUnavailable
+from models.shipped import file_digest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import RegisteredModel
 
-ANSWER = 2.0  # seconds an unreachable tracking server may cost
+__all__ = [
+    "Aliases",
+    "Entry",
+    "Facts",
+    "RegistryUnavailable",
+    "aliases",
+    "fetch",
+    "fetch_exact",
+    "read",
+    "register",
+    "resolve",
+    "versions",
+    "write_aliases",
+]
 
-
-class RegistryUnavailable(RuntimeError):
-    """The tracking server cannot be reached, or does not know the model."""
+NAMED = ("champion", "challenger", "shadow", "previous")
+# An alias can only name a number. What serves without one, like the whisper checkpoint that an
+# operator configured, is named by a tag of the family instead.
+UNNUMBERED = "rollout.{}"
 
 
 def resolve(uri: str) -> tuple[str, str]:
@@ -30,7 +46,8 @@ def resolve(uri: str) -> tuple[str, str]:
     """
     name, version, alias = _parse(uri)
     if alias:
-        version = _ask(uri, lambda client: client.get_model_version_by_alias(name, alias).version)
+        found = registry_server.ask(uri, lambda c: c.get_model_version_by_alias(name, alias))
+        version = str(found.version)
     return name, version
 
 
@@ -44,62 +61,129 @@ def fetch(uri: str, folder: Path | None = None) -> Path:
     kept = (folder or cache()) / _folder_name(name, version)
     if kept.exists():
         return kept
-    source = _ask(uri, lambda client: client.get_model_version_download_uri(name, version))
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent) as arriving:
-        _download(uri, source, Path(arriving))
+        _download(name, version, Path(arriving))
         with contextlib.suppress(FileExistsError, OSError):  # another process was first
             Path(arriving).rename(kept)
             Path(arriving).mkdir()
     return kept
 
 
+def fetch_exact(name: str, version: str, sha256: str) -> Path:
+    """The file of a registered version that has this digest: from the cache, else brought there.
+
+    What is in the cache is whole, whoever was killed on the way. Raises RegistryUnavailable.
+    """
+    kept = cache() / "by-digest" / sha256
+    if kept.is_file() and file_digest(kept) == sha256:
+        return kept
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent) as arriving:
+        _download(name, version, Path(arriving))
+        for path in Path(arriving).rglob("*"):
+            if path.is_file() and file_digest(path) == sha256:
+                return path.replace(kept)
+    raise RegistryUnavailable(f"models:/{name}/{version} holds no file of sha256 {sha256[:12]}...")
+
+
 def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vocality" / "models"
 
 
-def _folder_name(name: str, version: str) -> str:
-    server = os.environ.get("MLFLOW_TRACKING_URI", "")
-    return hashlib.sha256(f"{server} {name} {version}".encode()).hexdigest()[:24]
+def versions() -> list[Entry]:
+    """Every version that we registered, of all families. Raises RegistryUnavailable."""
+    found = registry_server.ask("The registry", lambda c: list(c.search_model_versions()), LOOK)
+    return [entry for entry in map(entry_of, found) if entry is not None]
 
 
-def _ask(uri: str, question: "Callable[[MlflowClient], str]") -> str:
-    remote = _reach()
-    from mlflow import MlflowClient  # takes its second before the clock runs
-
-    try:
-        client = MlflowClient()
-        return str(within(ANSWER, lambda: question(client)) if remote else question(client))
-    except Exception as error:  # mlflow raises what its stores, clients and plug-ins raise
-        raise RegistryUnavailable(f"{uri} cannot be found: {error}") from error
+def read(family: str, version: str) -> Entry:
+    """Raises RegistryUnavailable, also where there is no such version of ours."""
+    subject = f"models:/{family}/{version}"
+    entry = entry_of(registry_server.ask(subject, lambda c: c.get_model_version(family, version)))
+    if entry is None:
+        raise RegistryUnavailable(f"{subject} was registered by another program.")
+    return entry
 
 
-def _reach() -> bool:
-    """Whether the registry is on the network; if so, it takes connections.
+def aliases() -> dict[str, Aliases]:
+    """Of every registered family. Raises RegistryUnavailable."""
 
-    Tried by hand first, because mlflow's own client would go on trying for minutes.
+    def look(client: "MlflowClient") -> dict[str, Aliases]:
+        return {model.name: _aliases(client, model) for model in client.search_registered_models()}
+
+    return registry_server.ask("The registry", look, LOOK)
+
+
+def write_aliases(family: str, wanted: Aliases) -> None:
+    """Make the family's aliases and the challenger's share these. Safe to repeat.
+
+    Raises RegistryUnavailable, also where a version is not registered.
     """
-    server = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
-    if server.scheme not in ("http", "https"):
-        return False  # a file or a database: answers or fails at once
-    port = server.port or (443 if server.scheme == "https" else 80)
-    address = (server.hostname or "", port)
+
+    def write(client: "MlflowClient") -> None:
+        now = _aliases(client, client.get_registered_model(family))
+        _write_share(client, family, now, wanted)
+        for alias in NAMED:
+            before, after = getattr(now, alias), getattr(wanted, alias)
+            if before != after:
+                _point(client, family, alias, before, after)
+
+    registry_server.ask(f"models:/{family}", write, LOOK)
+
+
+def _write_share(client: "MlflowClient", family: str, now: Aliases, wanted: Aliases) -> None:
+    if now.challenger and now.challenger != wanted.challenger:
+        client.delete_model_version_tag(family, now.challenger, PERCENT)
+    if wanted.challenger:
+        share = f"{wanted.percent:g}"
+        client.set_model_version_tag(family, wanted.challenger, PERCENT, share)
+
+
+def _point(
+    client: "MlflowClient", family: str, alias: str, before: str | None, after: str | None
+) -> None:
+    if before and not before.isdecimal():
+        client.delete_registered_model_tag(family, UNNUMBERED.format(alias))
+    elif before and not (after and after.isdecimal()):
+        client.delete_registered_model_alias(family, alias)
+    if after and after.isdecimal():
+        client.set_registered_model_alias(family, alias, after)
+    elif after:
+        client.set_registered_model_tag(family, UNNUMBERED.format(alias), after)
+
+
+def _aliases(client: "MlflowClient", model: "RegisteredModel") -> Aliases:
+    tags = {name: model.tags.get(UNNUMBERED.format(name)) for name in NAMED}
+    named = {name: str(model.aliases.get(name) or tags[name] or "") or None for name in NAMED}
+    share = 0.0
+    if challenger := named["challenger"]:
+        share = _percent(client.get_model_version(model.name, challenger).tags.get(PERCENT))
+    return Aliases.model_validate({**named, "percent": share})
+
+
+def _percent(tag: str | None) -> float:
+    """0 for what is no number: nobody's traffic moves by a typing error."""
     try:
-        within(ANSWER, lambda: socket.create_connection(address, ANSWER).close())
-    except OSError as error:
-        raise RegistryUnavailable(
-            f"The model registry at {address[0]}:{port} cannot be reached: {error}"
-        ) from error
-    return True
+        return float(tag or 0)
+    except ValueError:
+        return 0.0
 
 
-def _download(uri: str, source: str, folder: Path) -> None:
+def _download(name: str, version: str, folder: Path) -> None:
+    uri = f"models:/{name}/{version}"
+    source = registry_server.ask(uri, lambda c: c.get_model_version_download_uri(name, version))
     from mlflow.artifacts import download_artifacts
 
     try:
         download_artifacts(artifact_uri=source, dst_path=str(folder))
     except Exception as error:
         raise RegistryUnavailable(f"{uri} cannot be fetched: {error}") from error
+
+
+def _folder_name(name: str, version: str) -> str:
+    server = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return hashlib.sha256(f"{server} {name} {version}".encode()).hexdigest()[:24]
 
 
 def _parse(uri: str) -> tuple[str, str, str]:

@@ -1,6 +1,5 @@
 """Timbre: voice quality, resonances and spectrum of takes whose pitch is known."""
 
-import sys
 from collections.abc import Sequence
 from typing import Self, cast
 
@@ -15,9 +14,7 @@ from models import (
     framing,
     harmonicity,
     intensity,
-    perception,
     periods,
-    perturbation,
     resampling,
     spectrum,
     utterance,
@@ -56,11 +53,8 @@ class TimbreEngine:
         self.device = device
 
     @classmethod
-    def load(cls, version: str = "1", device: str = "cpu") -> Self:
-        own = sys.modules[__name__]
-        parts = (own, periods, perturbation, harmonicity, formants, cepstrum, spectrum)
-        shared = (voice_report, intensity, perception, conditions, framing, resampling)
-        return cls(weights.of_code("timbre", version, *parts, *shared), device)
+    def load(cls, version: str = "1", device: str = "cpu", sha256: str | None = None) -> Self:
+        return cls(weights.of_code("timbre", version, sha256), device)
 
     @torch.inference_mode()
     def analyze_batch(self, tasks: Sequence[Task]) -> list[FamilyResult]:

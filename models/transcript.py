@@ -11,7 +11,7 @@ from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE, Tokenizer, get_tokeni
 
 from models import alignment, whisper_checkpoints
 from models.audio import ANALYSIS_RATE
-from models.engine import Options, Task
+from models.engine import NOT_FINITE, Options, Task
 from models.results import (
     Family,
     FamilyResult,
@@ -54,9 +54,14 @@ class TranscriptEngine:
         self.windows = min(MOST_WINDOWS, max(1, MOST_BYTES[kind] // per_window))
 
     @classmethod
-    def load(cls, version: str = "tiny", device: str = "cpu") -> Self:
-        """By name ('tiny', from the cache), path, or `models:/` URI; or WeightsUnavailable."""
-        return cls(whisper_checkpoints.load(version), device)
+    def load(cls, version: str = "tiny", device: str = "cpu", sha256: str | None = None) -> Self:
+        """By name ('tiny', from the cache), path, or `models:/` URI; or WeightsUnavailable.
+
+        With a digest: by number, from the registry.
+        """
+        if sha256 is None:
+            return cls(whisper_checkpoints.load(version), device)
+        return cls(whisper_checkpoints.load_exact(cls.family, version, sha256), device)
 
     @torch.inference_mode()
     def analyze_batch(self, tasks: Sequence[Task]) -> list[FamilyResult]:
@@ -160,8 +165,8 @@ class TranscriptEngine:
 
     def _result(self, reading: Reading) -> FamilyResult:
         if reading.broken:
-            why = "The model's output is not a number."
-            return absent(self.family, Reason.model_unavailable, why, self.version)
+            why = f"{NOT_FINITE}: what the network wrote."
+            return absent(self.family, Reason.failed, why, self.version)
         if not any(segment.text for segment in reading.segments):
             return absent(self.family, Reason.no_speech, _unspoken(reading.dropped), self.version)
         return Transcript(

@@ -73,6 +73,17 @@ def load(wanted: str, folder: Path | None = None) -> Checkpoint:
     return Checkpoint(model, version)
 
 
+def load_exact(name: str, version: str, sha256: str) -> Checkpoint:
+    """The registered version whose checkpoint has this digest, or WeightsUnavailable."""
+    try:
+        path = registry.fetch_exact(name, version, sha256)
+    except registry.RegistryUnavailable as error:
+        raise WeightsUnavailable(f"{error}.") from error
+    return Checkpoint(
+        _open(path), Version(name=name, version=version, sha256=sha256, licence=LICENCE)
+    )
+
+
 def _find(wanted: str, folder: Path) -> tuple[Path, Version]:
     if wanted.startswith("models:/"):
         return _registered(wanted)

@@ -3,10 +3,12 @@
 import asyncio
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
+import httpx2
 import pytest
 from sqlalchemy import text
 
@@ -15,6 +17,7 @@ from app.services import Services
 from app.settings import Settings
 from app.tables import Table
 from app.telemetry import configure_logging
+from cli.tracking import server
 from models.decode import DecodeLimits, Decoder
 from tests.fakes import FakeAnalyzer, named_by_header
 
@@ -37,6 +40,32 @@ def servers_home() -> Path:
     """Not pytest's folder, which every session of the user closes to all others when it starts:
     under root PostgreSQL is such an other."""
     return Path(tempfile.mkdtemp(prefix="vocality-tests-"))
+
+
+@pytest.fixture(scope="session")
+def tracking(servers: Settings) -> Iterator[str]:
+    """The address of a real MLflow server on that PostgreSQL, one for all tests of a session.
+
+    It is empty only for who comes first: tests look at what they put in.
+    """
+    with server(str(servers.mlflow_tracking_uri), servers.home) as address:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                if httpx2.get(f"{address}/health", timeout=2).status_code == 200:
+                    break
+            except httpx2.HTTPError:
+                assert time.monotonic() < deadline, (servers.home / "mlflow" / "log").read_text()
+            time.sleep(0.1)
+        yield address
+
+
+@pytest.fixture
+def registry_server(tracking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same as the registry of this process, whose cache is empty."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tracking
 
 
 @pytest.fixture(scope="session")

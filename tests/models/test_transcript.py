@@ -238,7 +238,8 @@ def test_a_broken_take_spoils_no_other(engine: TranscriptEngine) -> None:
     )
 
     assert spoilt.absent is not None
-    assert spoilt.absent.reason == Reason.model_unavailable
+    assert spoilt.absent.reason == Reason.failed
+    assert spoilt.absent.detail.startswith("not finite")
     assert_close(engine.analyze_batch([Task(melody(1.0), options=GREEDY)])[0], fine)
 
 
