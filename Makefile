@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP = .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 VOCALITY = .venv/bin/vocality
 
-.PHONY: demo serve test bench evaluate clean
+.PHONY: demo serve test bench drill evaluate clean
 
 demo: .venv/ready ## start the platform, analyse a take over HTTP, show the result, stop
 	$(VOCALITY) demo
@@ -20,6 +20,9 @@ test: .venv/ready-dev ## style, types, import contracts, tests on real servers
 
 bench: .venv/ready-peers ## speed and memory beside the peers: writes BENCHMARKS.md
 	$(VOCALITY) bench
+
+drill: .venv/ready ## break what can break, under load: shows what held
+	$(VOCALITY) drill
 
 evaluate: .venv/ready-peers ## accuracy beside the peers, on ../shared/data: writes EVALUATION.md
 	$(VOCALITY) evaluate

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from cli import rollout
+
 app = typer.Typer(
     name="vocality",
     help="Measure voices, here or on a Ray cluster.",
@@ -14,6 +16,7 @@ app = typer.Typer(
 )
 models = typer.Typer(no_args_is_help=True, help="Weights: what is here, and what can be fetched.")
 app.add_typer(models, name="models")
+app.add_typer(rollout.verbs, name="rollout")
 
 Files = Annotated[list[Path], typer.Argument(help="Takes: WAV, FLAC, MP3, M4A, OGG, WebM, AIFF.")]
 Families = Annotated[str | None, typer.Option(help="Comma list, all by default.")]
@@ -82,6 +85,16 @@ def bench(
     from cli.bench import run as verb
 
     verb.run(only=only, output=output)
+
+
+@app.command()
+def drill(
+    watch_s: Annotated[float, typer.Option(help="How long each state is watched.")] = 20.0,
+) -> None:
+    """Roll versions out, back and wrong under load; show that no request is lost."""
+    from cli.drills import run as verb
+
+    verb.run(watch_s)
 
 
 @app.command()

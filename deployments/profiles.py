@@ -101,15 +101,14 @@ def labelled(
     return application.model_copy(update={"args": args, "name": name})
 
 
-def _renamed(family: str, route: Mapping[str, Any], label: str | None) -> Mapping[str, Any]:
+def _renamed(family: Family, route: Mapping[str, Any], label: str | None) -> Mapping[str, Any]:
     if label is None:
         return route
-    host = route["hosts"][route["champion"]]
-    return {
-        "champion": label,
-        "hosts": {
-            label: own_application(family, label)
-            if host == own_application(family, SHIPPED)
-            else host
-        },
-    }
+    host, own = route["hosts"][route["champion"]], own_application(family, SHIPPED)
+    renamed = own_application(family, label) if host == own else host
+    return {"champion": label, "hosts": {label: renamed}}
+
+
+def of_host(name: str, spec: HostSpec) -> Application:
+    """A host that the file does not have."""
+    return Application(name=name, route_prefix=None, import_path=HOST, args=spec.model_dump())

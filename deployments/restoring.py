@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from app import database
+from app.rollouts.routing import Route
 from app.settings import Settings
 from app.tables import ModelVersion, Rollout
 from deployments import profiles, registering
@@ -13,6 +14,7 @@ from deployments.api import PlatformSpec, fixed
 from deployments.fleet import spec_of
 from deployments.profiles import Application, Profile
 from deployments.reconciler import Plan, Wish
+from models.results import Family
 
 Versions = Mapping[tuple[str, str], ModelVersion]
 
@@ -28,7 +30,7 @@ async def restored(
     sessions = async_sessionmaker(engine, expire_on_commit=False)
     try:
         async with database.outages(), sessions.begin() as session:
-            labels = await registering.shipped(session, settings.disabled_families)
+            labels = await registering.shipped(session, settings.disabled_families, _shared(wanted))
             rows = list(await session.scalars(select(Rollout)))
             kept = list(await session.scalars(select(ModelVersion)))
     finally:
@@ -39,6 +41,17 @@ async def restored(
     return _hosts(profile, named, rows, versions, settings) + named
 
 
+def _shared(wanted: Sequence[Application]) -> dict[Family, str]:
+    """Each family's host in the profile, where that is not one version's own."""
+    found = fixed(_routes(wanted))
+    return {family: host for family, hosts in found.items() for host in hosts.values()}
+
+
+def _routes(wanted: Sequence[Application]) -> Mapping[Family, Route]:
+    [door] = [application for application in wanted if application.name == "platform"]
+    return PlatformSpec.model_validate(door.args).routes
+
+
 def _hosts(
     profile: Profile,
     labelled: Sequence[Application],
@@ -46,8 +59,7 @@ def _hosts(
     versions: Versions,
     settings: Settings,
 ) -> list[Application]:
-    [door] = [a for a in labelled if a.name == "platform"]
-    routes = PlatformSpec.model_validate(door.args).routes
+    routes = _routes(labelled)
     plan, templates = Plan(fixed(routes)), profiles.templates(profile, routes)
     there = {application.name for application in labelled}
     found = dict[str, Application]()

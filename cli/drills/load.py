@@ -65,7 +65,7 @@ async def _ask(client: httpx2.AsyncClient, number: int, body: bytes, file: TextI
 def _take(hz: float) -> Audio:
     """A second of a steady voice-like tone with its overtones."""
     t = np.arange(ANALYSIS_RATE) / ANALYSIS_RATE
-    sound = sum(np.sin(2 * np.pi * hz * k * t) / k for k in range(1, 8))
+    sound = np.sum([np.sin(2 * np.pi * hz * k * t) / k for k in range(1, 8)], axis=0)
     return Audio((0.2 * sound).astype(np.float32), ANALYSIS_RATE)
 
 

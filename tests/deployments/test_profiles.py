@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from ray.serve.schema import ServeDeploySchema
 
 from app.settings import Settings
-from deployments import start
+from deployments import profiles
 from deployments.api import PlatformSpec
 from deployments.host import HostSpec
-from deployments.start import PROFILES, Profile, read
+from deployments.profiles import PROFILES, Profile, read
 from models.graph import FAMILIES
 
 PROFILE_NAMES = ("laptop", "cluster")
@@ -68,11 +68,11 @@ FAMILIES_SERVED = ("activity", "pitch", "timbre", "emotion", "clarity", "prosody
 
 
 def test_without_a_checkpoint_whisper_has_neither_host_nor_route() -> None:
-    served = start.applications(read("laptop"), Settings(transcript_model=None))
+    served = profiles.applications(read("laptop"), Settings(transcript_model=None))
 
     assert [a.name for a in served] == ["analyzers", "platform"]
     assert "transcript" not in served[-1].args["routes"]
-    with_it = start.applications(read("laptop"), Settings(transcript_model="tiny"))
+    with_it = profiles.applications(read("laptop"), Settings(transcript_model="tiny"))
     assert [a.name for a in with_it] == ["analyzers", "transcript", "platform"]
 
 
@@ -81,7 +81,7 @@ def test_a_family_that_is_turned_off_is_neither_loaded_nor_routed(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VOCALITY_DISABLED_FAMILIES", "emotion, transcript")
-    served = start.applications(read(name), Settings(transcript_model="tiny"))
+    served = profiles.applications(read(name), Settings(transcript_model="tiny"))
 
     versions = [f for a in served if a.name != "platform" for f in a.args["versions"]]
     assert sorted(versions) == sorted(set(FAMILIES_SERVED) - {"emotion"})

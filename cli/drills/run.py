@@ -1,0 +1,56 @@
+"""`vocality drill`: every drill of the platform on a platform of its own, as a table."""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli.drills import rollout, versions
+from cli.drills.rollout import Outcome
+from cli.served import Platform, serving
+
+RATE = 5.0  # requests a second
+console = Console()
+
+
+def run(watch_s: float) -> None:
+    outcomes = []
+    for outcome in drills(watch_s):
+        mark = "held" if outcome.held else "FAILED"
+        console.print(f"{mark:7}{outcome.drill}: {outcome.found}", highlight=False, markup=False)
+        outcomes.append(outcome)
+    console.print(_table(outcomes))
+    failed = sum(not outcome.held for outcome in outcomes)
+    console.print(f"drills: {len(outcomes) - failed} held, {failed} failed", highlight=False)
+    if failed:
+        raise typer.Exit(1)
+
+
+def drills(watch_s: float) -> Iterator[Outcome]:
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(prefix="vocality-drill-"))
+        platform = stack.enter_context(serving(Path(folder) / "var", {"VOCALITY_DRILLS": "1"}))
+        versions.register(registry_of(platform))
+        drill = stack.enter_context(rollout.under_load(platform, RATE, watch_s))
+        versions.await_known(drill.client)
+        yield from rollout.run(drill)
+
+
+def registry_of(platform: Platform) -> str:
+    """Where the platform's own MLflow answers, as it says when it starts."""
+    log = (platform.home.parent / f"{platform.home.name}.log").read_text()
+    return str(re.findall(r"MLflow\s+(http://\S+)", log)[-1])
+
+
+def _table(outcomes: list[Outcome]) -> Table:
+    table = Table("drill", "requests", "failed", "seconds", "held", "found", box=None)
+    for one in outcomes:
+        held = "yes" if one.held else "[red]no[/red]"
+        numbers = (str(one.requests), str(one.failed), f"{one.seconds:.1f}")
+        table.add_row(one.drill, *numbers, held, one.found)
+    return table

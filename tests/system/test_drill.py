@@ -1,0 +1,23 @@
+"""The rollout drill at laptop size: every step under load from another process, no request lost."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from cli.drills import run
+from cli.drills.rollout import STEPS, Outcome
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> Iterator[dict[str, Outcome]]:
+    yield {outcome.drill: outcome for outcome in run.drills(watch_s=3.0)}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_it_holds_and_no_request_fails(outcomes: dict[str, Outcome], name: str) -> None:
+    found = outcomes[name]
+
+    assert found.failed == 0, found
+    assert found.held, found
