@@ -12,6 +12,7 @@ from app.rollouts.routing import Route
 from app.tables import Json, Rollout, RolloutEvent
 
 TOPIC = "rollouts"  # rings at every change of any family
+LONGEST_REASON = 2000  # characters
 WISH = ("champion", "challenger", "percent", "shadow", "previous")
 
 
@@ -37,7 +38,7 @@ async def recorded(
     session: AsyncSession, row: Rollout, actor_id: str, action: str, reason: str
 ) -> AsyncIterator[None]:
     """Around a change of the wish of a row that was got for update: one write, told everywhere."""
-    before = _shown(row)
+    before, reason = _shown(row), _plain(reason)
     yield
     row.route = route_of(row, row.route["hosts"]).model_dump(mode="json")
     row.generation += 1
@@ -64,6 +65,12 @@ async def now(session: AsyncSession) -> datetime:
     """By the database's clock, which all replicas share."""
     found: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
     return found
+
+
+def _plain(text: str) -> str:
+    """Without what a database or a terminal stumbles over: reasons quote what models raised."""
+    kept = "".join(c if c == "\n" or c.isprintable() else " " for c in text)
+    return kept if len(kept) <= LONGEST_REASON else f"{kept[:LONGEST_REASON]} ..."
 
 
 def _shown(row: Rollout) -> Json:
