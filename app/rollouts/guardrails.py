@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.rollouts.observations import Seen
 
+LONGEST_WINDOW_S = 3600
 CONFIDENCE_Z = 1.96  # two-sided 95 %
 FEWEST_BAD = 2  # one hiccup alone ends nothing: of 1 in 1 even Wilson's bound is 21 %
 
@@ -15,7 +16,9 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    window_s: float = Field(default=60.0, ge=5, le=3600, description="Only what is younger counts.")
+    window_s: float = Field(
+        default=60.0, ge=5, le=LONGEST_WINDOW_S, description="Only what is younger counts."
+    )
     max_error_rate: float = Field(
         default=0.05,
         ge=0,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -14,12 +15,12 @@ from sqlalchemy import select
 
 from app.errors import AppError
 from app.main import create_app
-from app.rollouts import changes, service
+from app.rollouts import changes, keeping, observed, service
 from app.rollouts.observations import Seen, Spread
 from app.rollouts.routing import Route
 from app.rollouts.schemas import Adjustment, RolloutIn
 from app.services import Services
-from app.tables import AuditEntry, Gate, Rollout
+from app.tables import AuditEntry, Gate, Observation, Rollout
 from tests.app.rollouts import REA, observe, operator, route, serve, version, wish
 from tests.app.test_events import served
 from tests.conftest import clean
@@ -334,6 +335,28 @@ async def test_a_window_holds_what_is_younger(platform: Services) -> None:
 
     assert recent == Seen(requests=7, latency={"4": 2, "7": 5})
     assert none == Seen()
+
+
+async def test_old_observations_take_little_room_and_lose_nothing(platform: Services) -> None:
+    now = datetime.now(UTC)
+    seen = Seen(requests=2, latency={"4": 2}, scores={"tone": Spread(count=1, largest=3.0)})
+    async with platform.transaction() as session:
+        for age in [*range(0, 3 * 3600, 60), 40 * 86400]:
+            at = now - timedelta(seconds=age)
+            row = Observation(family="pitch", version="2", at=at, seen=seen.model_dump())
+            session.add(row)
+
+    async with platform.transaction() as session:
+        merged = await keeping.tidy(session)
+        again = await keeping.tidy(session)
+        left = len(list(await session.scalars(select(Observation))))
+        whole = await observed.since(session, "pitch", "2", now - timedelta(days=300))
+
+    assert merged in (11, 12)
+    assert again == 0
+    assert 60 <= left < 60 + 10 + 13  # an hour, a stretch that is not over, one a stretch
+    assert (whole.requests, whole.latency) == (360, {"4": 360})
+    assert whole.scores["tone"] == Spread(count=180, largest=3.0)
 
 
 async def test_watchers_see_the_newest_change_and_then_each_as_it_happens(
