@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from app import audit, health, problems
 from app.analyses import routes as analyses
+from app.jobs import routes as jobs
 from app.limits import Bodies
 from app.problems import Problem
 from app.recordings import routes as recordings
@@ -35,6 +36,8 @@ def routers(settings: Settings) -> Routers:
         (rollouts.models, 0),
         (rollouts.router, JSON_BODY),
         (rollouts.streams, 0),
+        (jobs.router, JSON_BODY),
+        (jobs.streams, 0),
         (audit.router, 0),
     )
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -81,15 +81,23 @@ def selected(asked: Reanalysing) -> Select[Recording]:
     )
     if chosen.ids is not None:
         return query.where(Recording.id.in_(chosen.ids))
-    bounds = (
-        (chosen.owner_id, Recording.owner_id == chosen.owner_id),
-        (chosen.created_from, Recording.created_at >= chosen.created_from),
-        (chosen.created_to, Recording.created_at < chosen.created_to),
-        (chosen.shortest_s, Recording.duration_s >= chosen.shortest_s),
-        (chosen.longest_s, Recording.duration_s <= chosen.longest_s),
-        (chosen.measured or None, _measured(asked)),
-    )
-    return query.where(*(condition for value, condition in bounds if value is not None))
+    return query.where(*_bounds(asked))
+
+
+def _bounds(asked: Reanalysing) -> Iterator[ColumnElement[bool]]:
+    chosen = asked.selection
+    if chosen.owner_id is not None:
+        yield Recording.owner_id == chosen.owner_id
+    if chosen.created_from is not None:
+        yield Recording.created_at >= chosen.created_from
+    if chosen.created_to is not None:
+        yield Recording.created_at < chosen.created_to
+    if chosen.shortest_s is not None:
+        yield Recording.duration_s >= chosen.shortest_s
+    if chosen.longest_s is not None:
+        yield Recording.duration_s <= chosen.longest_s
+    if chosen.measured:
+        yield _measured(asked)
 
 
 def _measured(asked: Reanalysing) -> ColumnElement[bool]:

@@ -1,0 +1,151 @@
+"""Jobs: the deployment that starts a driver for each, and `python -m deployments.jobs`, the driver.
+
+A driver joins Ray by itself, as a submitted Ray job does, so that what it starts ends with it and
+nothing of it lives in a replica.
+"""
+
+import asyncio
+import ctypes
+import inspect
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+import ray
+from ray import serve
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
+from sqlalchemy import select
+
+from app import database
+from app.jobs import queue
+from app.jobs.driving import Launch, drive_forever
+from app.jobs.queue import Kind
+from app.services import open_services
+from app.settings import Settings, settings
+from app.tables import Job, Json
+from deployments.by_lane import APPLICATION
+from deployments.conductor import Conductor
+from deployments.hand import Failed, Hand, Stopped
+from deployments.remote import RemoteAnalyzer
+
+ROOT = Path(__file__).resolve().parents[1]
+
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
+
+Run = Callable[[Json, Hand], Any]  # a result as JSON, or a coroutine that gives it
+
+
+class JobRunner:
+    """One loop for as long as the replica lives. The database row is the queue."""
+
+    async def __init__(self, conductor: DeploymentHandle[Conductor]) -> None:  # type: ignore[misc]
+        self._stop = asyncio.Event()
+        self._work = asyncio.create_task(self._drive(RemoteAnalyzer(conductor)))
+
+    async def _drive(self, analyzer: RemoteAnalyzer) -> None:
+        async with open_services(settings(), analyzer) as services:
+            await drive_forever(services, launch(), self._stop)
+
+    async def check_health(self) -> None:
+        if self._work.done():
+            cause = None if self._work.cancelled() else self._work.exception()
+            raise RuntimeError(f"the loop that starts jobs has ended: {cause!r}") from cause
+
+    async def __del__(self) -> None:
+        """Serve calls this before it ends a replica: drivers let go of their jobs."""
+        self._stop.set()
+        await self._work
+
+
+def launch() -> Launch:
+    """Drivers of the cluster that this process has joined, with its code and settings."""
+    context = ray.get_runtime_context()
+    environment = {
+        **os.environ,
+        "RAY_ADDRESS": context.gcs_address,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+    }
+    if not environment.get("CUDA_VISIBLE_DEVICES"):  # empty in a replica that asked for no GPU
+        environment.pop("CUDA_VISIBLE_DEVICES", None)
+    if runtime := {k: v for k, v in context.runtime_env.items() if k == "working_dir"}:
+        environment["RAY_JOB_CONFIG_JSON_ENV_VAR"] = json.dumps({"runtime_env": runtime})
+    if application := _application():
+        environment[APPLICATION] = application
+    return Launch([sys.executable, "-m", "deployments.jobs"], environment, ROOT)
+
+
+def _application() -> str | None:
+    try:
+        return serve.get_replica_context().app_name
+    except RayServeException:
+        return None
+
+
+def main(job_id: str, token: str) -> None:
+    """The whole life of a driver."""
+    _end_with_parent()
+    found = settings()
+    asked, kind, owner_id = asyncio.run(_row(found, job_id))
+    with Hand(found, job_id, token, owner_id) as hand:
+        try:
+            _join()
+            signal.signal(signal.SIGTERM, lambda *_: hand.stop.set())
+            hand.finish(_result(kind, asked, hand))
+        except Stopped:
+            _stopped(kind, hand)
+        except Failed as error:
+            hand.fail(error.code, error.detail)
+        except Exception as error:  # the run boundary: whatever happens is written down
+            _broken(kind, hand, error)
+
+
+def _end_with_parent() -> None:
+    """Told to let go where whoever started it is killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+async def _row(found: Settings, job_id: str) -> tuple[Json, Kind, str]:
+    engine = database.unpooled(str(found.database_url))
+    async with database.outages(), engine.connect() as connection:
+        query = select(Job.asked, Job.kind, Job.owner_id).where(Job.id == job_id)
+        asked, kind, owner_id = (await connection.execute(query)).one()
+    return asked, cast(Kind, kind), owner_id
+
+
+def _join() -> None:
+    ray.init(os.environ["RAY_ADDRESS"], log_to_driver=False, configure_logging=False)
+
+
+def _result(kind: Kind, asked: Json, hand: Hand) -> Json:
+    run: Run = import_module(f"deployments.{kind}").run
+    result = run(asked, hand)
+    return cast(Json, asyncio.run(result) if inspect.iscoroutine(result) else result)
+
+
+def _stopped(kind: Kind, hand: Hand) -> None:
+    """Let go: for good where it was cancelled, else so that another driver may go on."""
+    if kind in queue.REPEATABLE or hand.why:
+        hand.release(counts=False)
+    else:
+        hand.fail("interrupted", "The platform ended while it ran. Start another.")
+
+
+def _broken(kind: Kind, hand: Hand, error: Exception) -> None:
+    hand.log(traceback.format_exc())
+    traceback.print_exc()
+    if kind in queue.REPEATABLE:
+        hand.release(counts=True)
+    else:
+        hand.fail("job_failed", f"{type(error).__name__}: {error}"[:1000])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
