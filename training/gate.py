@@ -65,7 +65,10 @@ class Verdict:
 
 
 def judge(metrics: Sequence[Metric], fresh: Sequence[Mark], champion: Sequence[Mark]) -> Verdict:
-    """The first metric is the target. Raises ValueError unless both saw the same material."""
+    """The first metric is the target, judged on every slice; the others are judged as a whole.
+
+    Raises ValueError unless both saw the same material.
+    """
     if [_place(mark) for mark in fresh] != [_place(mark) for mark in champion]:
         raise ValueError("The two versions were not judged on the same material.")
     target = metrics[0].name
@@ -75,6 +78,7 @@ def judge(metrics: Sequence[Metric], fresh: Sequence[Mark], champion: Sequence[M
         _compared(metric, key, pairs)
         for metric in metrics
         for key, pairs in _slices(metric, fresh, champion).items()
+        if metric.name == target or key[0] == "all"
     ]
     passed, reason = _decided(target, compared)
     return Verdict(passed, reason, target, compared)

@@ -22,8 +22,12 @@ Report = Callable[[int, Mapping[str, float]], None]  # step, figures
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a recipe is given. A recipe is a module of `training.recipes` with a
-    `train(run: Run) -> Trained`."""
+    """What a recipe is given.
+
+    A recipe is a module of `training.recipes` with `retrain(run: Run) -> Learnt`, for material of
+    any source, and, where weights ship, `train(run: Run) -> Trained` for those. The module of
+    `training.judging` of the same name has METRICS and `judge(kept, clips, judging) -> list[Mark]`.
+    """
 
     corpora: Path  # a folder for each corpus, each with its labels.csv
     work: Path  # generated material and checkpoints live here; safe to delete
@@ -42,9 +46,31 @@ class Run:
         """All that a stopped run needs to go on."""
         return self.work / "checkpoints"
 
+    @property
+    def learning_rate(self) -> float:
+        """Weights that are good already are not shaken."""
+        return 3e-4 if self.base else 2e-3
+
     def rng(self) -> np.random.Generator:
         """Chance that is the same for the same seed and another for each worker."""
         return np.random.default_rng([self.seed, self.rank] if self.rank else self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What learning itself gives."""
+
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str]  # that the engine needs beside them
+    figures: Mapping[str, float]  # of the learning: steps, examples
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What versions are judged on beside the held-out clips: the same for all of them."""
+
+    work: Path  # what is made of the clips is kept here
+    synthesis: bool = True  # voices and sounds made up for the purpose as well
 
 
 @dataclass(frozen=True, slots=True)

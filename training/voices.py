@@ -133,10 +133,13 @@ def _imagine(seed: int) -> list[Known]:
 
 
 def _kept(make: Callable[[T], list[Known]], sources: Sequence[T], folder: Path) -> list[Known]:
+    if not sources:
+        return []
     if not folder.exists():
         fresh = folder.with_suffix(".fresh")
         fresh.mkdir(parents=True, exist_ok=True)
-        with multiprocessing.Pool(2, os.nice, (10,)) as pool:
+        # Spawned: a worker of Ray has threads that a fork would not bring along.
+        with multiprocessing.get_context("spawn").Pool(2, os.nice, (10,)) as pool:
             for index, made in enumerate(pool.imap(make, sources)):
                 _write(fresh / f"{index:05d}.npz", made)
         fresh.rename(folder)

@@ -5,7 +5,8 @@ Clips are mixed as mel powers, which costs a tenth of mixing them as samples.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ from torch import Tensor, nn
 from models import mel
 from models.activity import FLOOR_DB, MEL, SPEECH_BANDS, ActivityNet, posterior
 from models.audio import ANALYSIS_RATE
-from training import augment, data, synthesis, voiceless
-from training.loop import Plan, Run, Trained, fit
+from training import augment, data, synthesis, tensors, voiceless
+from training.dataset import RECORDINGS
+from training.loop import Learnt, Plan, Run, Trained, fit
+from training.tensors import Kept
 
 LICENCE = "Apache-2.0"
 CORPORA = ("librispeech_subset", "picovoice_intent", "small_asr")
@@ -28,6 +31,7 @@ SNR_DB, BABBLE_SNR_DB = (-5.0, 30.0), (-3.0, 25.0)
 KINDS = (0.5, 0.25, 0.25)  # shares of clips: spoken, sung, nothing
 SPEECH_DB, MARGIN_DB = 35.0, 4.0  # under the loud frames; not judged this near the threshold
 BRIDGED, ISLAND = 8, 4  # frames: closures within words are speech, clicks are not
+SURE, ENOUGH = 0.95, 20  # posterior of the champion; frames of either kind in a recording
 TAIL = 15  # frames: what a room trails is neither
 BINS = np.geomspace(2, 8, MEL.bands, dtype=np.float32)  # independent ones, in each mel band
 HELD_HZ = (80, 110, 220, 440, 500, 550, 600, 650, 700, 800, 900, 1000)  # the vowels of the card
@@ -73,26 +77,58 @@ def train(run: Run) -> Trained:
     """Learn from all but the held-out speakers; the figures are theirs."""
     clips = [clip for clip in data.corpora(run.corpora, CORPORA) if clip.shippable]
     split = data.by_speaker(clips)
-    rng = np.random.default_rng(run.seed)
-    spoken, others = voices(split.train), voices(split.held_out)
+    learnt = retrain(replace(run, split=split))
+    network = network_of(Kept(learnt.tensors, {}))
+    figures = {**evaluate(network, voices(split.held_out)), **learnt.figures}
+    return Trained(learnt.tensors, {}, LICENCE, figures, card(figures))
+
+
+def retrain(run: Run) -> Learnt:
+    """From clips of any source and songs made up.
+
+    A corpus is taken for clean: its energy says where its voices are. Users' recordings are not:
+    of them only the frames that the champion is sure of are learnt from, in other noise.
+    """
+    rng = run.rng()
+    spoken = voices(run.split.train if run.split else [], _sure(run.champion))
+    songs = sung(rng, _some(SUNG, run.minutes)) if run.synthesis else []
+    known = stock(spoken, songs, rng, run.minutes)
+    network = network_of(tensors.read(run.base)) if run.base else ActivityNet()
+    kept = run.checkpoints / "activity.pt"
+    plan = Plan(
+        run.minutes, run.learning_rate, weight_decay=1e-3, checkpoint=kept, device=run.device
+    )
+    steps = fit(network, batches(known, rng), loss, plan, run.report)
+    return Learnt(network.state_dict(), {}, {"steps": float(steps)})
+
+
+def network_of(kept: Kept) -> ActivityNet:
     network = ActivityNet()
-    plan = Plan(run.minutes, weight_decay=1e-3, checkpoint=run.work / "activity.pt")
-    steps = fit(network, batches(stock(spoken, rng), rng), loss, plan, run.report)
-    figures = {**evaluate(network, others), "steps": float(steps)}
-    return Trained(network.state_dict(), {}, LICENCE, figures, card(figures))
+    network.load_state_dict(dict(kept.tensors))
+    return network.eval()
 
 
-def stock(spoken: Sequence[Voiced], rng: np.random.Generator) -> Stock:
+def _some(count: int, minutes: float) -> int:
+    """What is made beforehand: less for a short run, which would not hear it all."""
+    return min(count, max(8, round(count * minutes / 5)))
+
+
+def stock(
+    spoken: Sequence[Voiced], sung: Sequence[Voiced], rng: np.random.Generator, minutes: float
+) -> Stock:
     """Every sound as mel powers: voices dry and in a room, songs, noises, babble."""
-    roomy, songs = [_in_room(voice, rng) for voice in spoken], sung(rng)
+    roomy, songs = [_in_room(voice, rng) for voice in spoken], list(sung)
     songs[::2] = [_in_room(song, rng) for song in songs[::2]]
-    talkers = [voice.samples for voice in spoken]
-    crowds = [augment.babble(LONG, talkers, rng) for _ in range(BABBLES)]
+    talkers = [voice.samples for voice in spoken or sung]
+    count = _some(BABBLES, minutes)
+    crowds = [augment.babble(LONG, talkers, rng) for _ in range(count)]
     crowds[::2] = [augment.in_room(crowd, rng.uniform(0.2, 1.0), rng) for crowd in crowds[::2]]
     return Stock(
         spoken=[_seen(voice) for voice in (*spoken, *roomy)],
         sung=[_seen(song) for song in songs],
-        voiceless=[_nobody(voiceless.any_sound(LONG, rng)) for _ in range(VOICELESS)],
+        voiceless=[
+            _nobody(voiceless.any_sound(LONG, rng)) for _ in range(_some(VOICELESS, minutes))
+        ],
         babble=[_nobody(crowd) for crowd in crowds],
     )
 
@@ -123,10 +159,16 @@ def _power(samples: Samples) -> Power:
     return np.asarray(mel.power(whole, torch.tensor([len(samples)]), MEL)[0][0].numpy())
 
 
-def voices(clips: Sequence[data.Clip]) -> list[Voiced]:
-    """The clips whose pauses are quiet enough to tell."""
-    heard = [clip.audio().samples for clip in clips]
-    labelled = [(samples, labels_of(samples)) for samples in heard]
+Labeller = Callable[[Samples], Labels | None]
+
+
+def voices(clips: Sequence[data.Clip], unlabelled: Labeller | None = None) -> list[Voiced]:
+    """The clips whose pauses are quiet enough to tell; recordings as `unlabelled` has them."""
+    heard = [(clip, clip.audio().samples) for clip in clips]
+    labelled = [
+        (samples, (unlabelled if clip.corpus == RECORDINGS and unlabelled else labels_of)(samples))
+        for clip, samples in heard
+    ]
     return [Voiced(samples, labels) for samples, labels in labelled if labels is not None]
 
 
@@ -146,6 +188,21 @@ def labels_of(samples: Samples) -> Labels | None:
     return labels
 
 
+def _sure(champion: Path | None) -> Labeller | None:
+    """Where that version is sure of a voice or of none; None for a take of too little of either."""
+    if champion is None:
+        return None
+    network = network_of(tensors.read(champion))
+
+    def told(samples: Samples) -> Labels | None:
+        said = posteriors(network, samples)
+        labels = np.where(said > SURE, 1.0, np.where(said < 1 - SURE, 0.0, np.nan))
+        enough = min((labels == 1).sum(), (labels == 0).sum()) >= ENOUGH
+        return labels.astype(np.float32) if enough else None
+
+    return told
+
+
 def _closed(active: NDArray[np.bool_], gap: int) -> NDArray[np.bool_]:
     """Runs of False inside, of up to `gap` frames, become True."""
     closed = active.copy()
@@ -156,12 +213,12 @@ def _closed(active: NDArray[np.bool_], gap: int) -> NDArray[np.bool_]:
     return closed
 
 
-def sung(rng: np.random.Generator) -> list[Voiced]:
+def sung(rng: np.random.Generator, count: int = SUNG) -> list[Voiced]:
     """Notes, glides and melodies with rests, in many throats."""
-    return [_song(rng, seed) for seed in range(SUNG)]
+    return [song(rng, seed) for seed in range(count)]
 
 
-def _song(rng: np.random.Generator, seed: int) -> Voiced:
+def song(rng: np.random.Generator, seed: int) -> Voiced:
     parts = [_note(rng) for _ in range(rng.integers(1, 4))]
     rests = [synthesis.rest(rng.uniform(0.05, 0.8)) for _ in parts]
     line = np.concatenate([piece for pair in zip(rests, parts, strict=True) for piece in pair])
@@ -206,8 +263,9 @@ def _clip(stock: Stock, rng: np.random.Generator) -> Seen:
     kind = rng.choice(3, p=KINDS)
     if kind == 2:
         return _coloured(_noise(stock, rng)[0], rng)
-    clip = placed(_any(stock.sung if kind else stock.spoken, rng), rng)
-    if kind == 0 and rng.random() < 0.1:
+    spoken = bool(stock.spoken) and (kind == 0 or not stock.sung)
+    clip = placed(_any(stock.spoken if spoken else stock.sung, rng), rng)
+    if spoken and rng.random() < 0.1:
         other = placed(_any(stock.spoken, rng), rng)  # two at once are speech as well
         clip = mixed(clip, other, rng.uniform(-10, 0), rng)
     clip = _coloured(clip, rng)
@@ -283,22 +341,22 @@ def evaluate(network: ActivityNet, others: Sequence[Voiced], seed: int = 1) -> d
     of held vowels, that is taken for one."""
     network.eval()
     rng = np.random.default_rng(seed)
-    figures = {"auc_clean": _area(network, [(voice.samples, voice.labels) for voice in others])}
-    for name, noise in _noises(others).items():
+    figures = {"auc_clean": area(network, [(voice.samples, voice.labels) for voice in others])}
+    for name, noise in noises(others).items():
         for snr in (10.0, 0.0):
             made = [(voice, noise(voice, rng)) for voice in others]
             noisy = [(at_snr(v.samples, n, v.labels, snr), v.labels) for v, n in made]
-            figures[f"auc_{name}_{snr:.0f}_db"] = _area(network, noisy)
+            figures[f"auc_{name}_{snr:.0f}_db"] = area(network, noisy)
     for maker in voiceless.MAKERS:
-        heard = [_posterior(network, maker(LONG, rng)) > 0.5 for _ in range(10)]
+        heard = [posteriors(network, maker(LONG, rng)) > 0.5 for _ in range(10)]
         figures[f"false_{maker.__name__}"] = float(np.mean(np.concatenate(heard)))
     for hz in HELD_HZ:
         vowel = synthesis.sing(synthesis.contour(3.0, hz)).audio
-        figures[f"held_{hz}_hz"] = float((_posterior(network, vowel.samples) > 0.5).mean())
+        figures[f"held_{hz}_hz"] = float((posteriors(network, vowel.samples) > 0.5).mean())
     return figures
 
 
-def _noises(
+def noises(
     others: Sequence[Voiced],
 ) -> Mapping[str, Callable[[Voiced, np.random.Generator], Samples]]:
     talkers = [voice.samples for voice in others]
@@ -310,8 +368,8 @@ def _noises(
     }
 
 
-def _area(network: ActivityNet, takes: Sequence[tuple[Samples, Labels]]) -> float:
-    said = np.concatenate([_posterior(network, samples) for samples, _ in takes])
+def area(network: ActivityNet, takes: Sequence[tuple[Samples, Labels]]) -> float:
+    said = np.concatenate([posteriors(network, samples) for samples, _ in takes])
     truth = np.concatenate([labels for _, labels in takes])
     said, truth = said[~np.isnan(truth)], truth[~np.isnan(truth)]
     ranks = np.empty(len(said))
@@ -321,7 +379,7 @@ def _area(network: ActivityNet, takes: Sequence[tuple[Samples, Labels]]) -> floa
     return float(above / (speech.sum() * (~speech).sum()))
 
 
-def _posterior(network: ActivityNet, samples: Samples) -> NDArray[np.float32]:
+def posteriors(network: ActivityNet, samples: Samples) -> NDArray[np.float32]:
     whole = torch.from_numpy(np.array(samples, np.float32))[None]
     power, counts = mel.power(whole, torch.tensor([len(samples)]), MEL)
     return np.asarray(posterior(network, power, counts)[0].numpy())

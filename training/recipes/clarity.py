@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,13 +12,17 @@ from torch import Tensor, nn
 
 from models import claritynet, mel
 from models.claritynet import MEL, ClarityNet
-from training import data, melodies, planting, rooms, synthesis
-from training.loop import Plan, Run, Trained, fit
+from training import data, melodies, planting, rooms, synthesis, tensors, together
+from training.dataset import RECORDINGS
+from training.loop import Learnt, Plan, Run, Trained, fit
 from training.planting import Clean, Planted
+from training.tensors import Kept
 
 LICENCE = "Apache-2.0"
 CORPORA = ("librispeech_subset", "picovoice_intent", "small_asr")
 PLANTING = 0.8  # of the minutes: planting is what takes long, not learning
+AT_ONCE = 10  # parts rendered between two looks at the clock
+CLEAN_DB = 30.0  # a recording with less noise is one to plant in
 PAIRS = 8  # rendered at once: each voice twice, once with more of one degradation
 BATCH = 256  # windows
 FRAMES = (400, 400, 400, 400, 300, 200, 100)  # of windows rendered at once
@@ -42,40 +47,90 @@ class Examples:
 
 def train(run: Run) -> Trained:
     """Learn from all but the held-out speakers; the figures are theirs."""
-    started = time.monotonic()
     clips = [clip for clip in data.corpora(run.corpora, CORPORA) if clip.shippable]
     split = data.by_speaker(clips)
-    rng = np.random.default_rng(run.seed)
-    voices = [planting.clean(clip.audio().samples) for clip in split.train] + made(rng)
-    until = started + PLANTING * run.minutes * 60
-    examples = collect(voices, rng, until, run)
-    network = ClarityNet()
-    even(network, examples)
-    minutes = max(run.minutes - (time.monotonic() - started) / 60, 0.01)
-    fit(network, batches(examples, rng), loss, Plan(minutes, weight_decay=0.01), run.report)
+    learnt = retrain(replace(run, split=split))
     others = [planting.clean(clip.audio().samples) for clip in split.held_out]
-    figures = {"examples": float(len(examples.found)), **evaluate(network, others)}
-    return Trained(network.state_dict(), {}, LICENCE, figures, card(figures))
+    figures = {**learnt.figures, **evaluate(network_of(Kept(learnt.tensors, {})), others)}
+    return Trained(learnt.tensors, {}, LICENCE, figures, card(figures))
 
 
-def collect(voices: Sequence[Clean], rng: np.random.Generator, until: float, run: Run) -> Examples:
-    """Degraded voices until the clock says `until`; kept for a look at what was learnt from."""
-    talkers = [voice.samples for voice in voices if not voice.made]
-    parts, count = list[Examples](), 0
+def retrain(run: Run) -> Learnt:
+    """From clean voices of any source, and vowels made up.
+
+    A corpus is taken for clean. Of users' recordings only those are learnt from that the champion
+    calls clean and dry: a planted degradation is the truth only where nothing else degrades.
+    """
+    started, rng = time.monotonic(), run.rng()
+    clips = _clean_enough(run.split.train if run.split else [], run.champion)
+    voices = [planting.clean(clip.audio().samples) for clip in clips]
+    voices += made(rng) if run.synthesis else []
+    examples = collect(voices, started + PLANTING * run.minutes * 60, run)
+    network = network_of(tensors.read(run.base)) if run.base else ClarityNet()
+    if not run.base:
+        even(network, examples)
+    minutes = max(run.minutes - (time.monotonic() - started) / 60, 0.01)
+    kept = run.checkpoints / "clarity.pt"
+    plan = Plan(minutes, run.learning_rate, weight_decay=0.01, checkpoint=kept, device=run.device)
+    steps = fit(network, batches(examples, rng), loss, plan, run.report)
+    figures = {"examples": float(len(examples.found)), "steps": float(steps)}
+    return Learnt(network.state_dict(), {}, figures)
+
+
+def network_of(kept: Kept) -> ClarityNet:
+    network = ClarityNet()
+    network.load_state_dict(dict(kept.tensors))
+    return network.eval()
+
+
+def _clean_enough(clips: Sequence[data.Clip], champion: Path | None) -> list[data.Clip]:
+    """All but recordings in which that version hears noise or a room."""
+    if champion is None:
+        return list(clips)
+    network = network_of(tensors.read(champion))
+    return [clip for clip in clips if clip.corpus != RECORDINGS or _clean(network, clip)]
+
+
+def _clean(network: ClarityNet, clip: data.Clip) -> bool:
+    samples = torch.from_numpy(clip.audio().samples.copy())
+    if len(samples) < claritynet.SHORTEST * MEL.hop:
+        return False
+    snr_db, _, c50_db, _ = claritynet.listen(network, samples).mean.mean(0).tolist()
+    return bool(snr_db >= CLEAN_DB and c50_db >= DRY_C50_DB)
+
+
+def collect(voices: Sequence[Clean], until: float, run: Run) -> Examples:
+    """Degraded voices until the clock says `until`; what a stopped run had is kept and counts."""
+    talkers = [voice.samples for voice in voices if not voice.made] or [voices[0].samples]
+    folder = run.work / "planted"
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [_opened(path) for path in sorted(folder.glob("*.pt"))]
+    rng = np.random.default_rng([run.seed, run.rank, len(parts)])
     while not parts or time.monotonic() < until:
-        parts.append(some(voices, talkers, rng))
-        count += 1
-        if count % 100 == 0:
-            run.report(count, {"examples": float(2 * PAIRS * count)})
-    together = Examples(
+        fresh = [some(voices, talkers, rng) for _ in range(AT_ONCE)]
+        parts.append(_joined(fresh))
+        _put(parts[-1], folder / f"{len(parts):05d}.pt")
+        if not together.several():  # their reports wait for each other, and they differ in pace
+            run.report(len(parts), {"examples": float(sum(len(part.found) for part in parts))})
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[Examples]) -> Examples:
+    return Examples(
         torch.cat([part.found for part in parts]),
         torch.cat([part.least for part in parts]),
         torch.cat([part.most for part in parts]),
     )
-    run.work.mkdir(parents=True, exist_ok=True)
-    kept = {"found": together.found, "least": together.least, "most": together.most}
-    torch.save(kept, run.work / "examples.pt")
-    return together
+
+
+def _put(part: Examples, path: Path) -> None:
+    fresh = path.with_suffix(".fresh")
+    torch.save({"found": part.found, "least": part.least, "most": part.most}, fresh)
+    fresh.replace(path)
+
+
+def _opened(path: Path) -> Examples:
+    return Examples(**torch.load(path, weights_only=True))
 
 
 def some(voices: Sequence[Clean], talkers: Sequence[Floats], rng: np.random.Generator) -> Examples:
@@ -189,7 +244,7 @@ def _bounds(voice: Clean, done: Planted) -> NDArray[np.float64]:
 def loss(network: nn.Module, batch: Examples) -> Tensor:
     """Distance from the truth, from the truth's differences within pairs, and sureness."""
     heard: claritynet.Heard = network(batch.found)
-    scales = torch.tensor(claritynet.SCALES)
+    scales = torch.tensor(claritynet.SCALES, device=batch.found.device)
     aim = torch.clamp(heard.mean.detach(), batch.least, batch.most)
     known = ~batch.least.isnan()
     away = (heard.mean - torch.where(known, aim, heard.mean.detach())) / scales
@@ -211,11 +266,7 @@ def evaluate(network: ClarityNet, voices: Sequence[Clean], seed: int = 1) -> dic
     talkers = [voice.samples for voice in voices]
     figures, errors = dict[str, float](), list[NDArray[np.float64]]()
     for noise in planting.NOISES:
-        away = []
-        for voice in voices:
-            part = _window(voice, claritynet.WINDOW, rng)
-            asked = replace(plan(rng), noise=noise, snr_db=rng.uniform(-5, 40))
-            away.append(_away(network, heard([(part, planting.plant(part, asked, talkers))])))
+        away = [errors_in(network, degraded(v, noise, talkers, rng)) for v in voices]
         errors += away
         figures[f"snr_error_db_{noise}"] = float(np.nanmean([one[0] for one in away]))
     snr, echo, early, width = np.nanmean(np.array(errors), axis=0)
@@ -223,7 +274,16 @@ def evaluate(network: ClarityNet, voices: Sequence[Clean], seed: int = 1) -> dic
     return figures | {k: float(v) for k, v in overall.items()} | {"width_error_khz": float(width)}
 
 
-def _away(network: ClarityNet, one: Examples) -> NDArray[np.float64]:
+def degraded(
+    voice: Clean, noise: planting.Noise, talkers: Sequence[Floats], rng: np.random.Generator
+) -> Examples:
+    """One window of the voice in a noise of that kind, and whatever else happens to it."""
+    part = _window(voice, claritynet.WINDOW, rng)
+    asked = replace(plan(rng), noise=noise, snr_db=rng.uniform(-5, 40))
+    return heard([(part, planting.plant(part, asked, talkers))])
+
+
+def errors_in(network: ClarityNet, one: Examples) -> NDArray[np.float64]:
     """How far off each output is; nan where the truth is not one value."""
     with torch.inference_mode():
         said = network(one.found).mean[0].numpy()

@@ -18,9 +18,10 @@ from models.pitch import PitchEngine
 from models.pitchnet import BINS, MARGIN, REACH, PitchNet, hz_to_bin, levelled
 from models.results import Version
 from models.spectra import HOP
-from training import augment, data, voices
-from training.loop import Plan, Run, Trained, fit
+from training import augment, data, tensors, voices
+from training.loop import Learnt, Plan, Run, Trained, fit
 from training.melody_metrics import TOLERANCE, Accuracy, accuracy, errors
+from training.tensors import Kept
 from training.voices import Known
 
 CORPORA = ("librispeech_subset", "small_asr", "picovoice_intent")
@@ -29,6 +30,8 @@ SHARES = {"speech": 0.8, "imagined": 0.2}  # of a batch
 BATCH, SECONDS = 10, 2
 BLUR = 0.9  # bins: standard deviation of the soft label, 30 cents
 CHANNELS = 32
+IMAGINED = 200  # voices made up, and as many tones
+UNHEARD = 900  # seed of those that nobody learns from
 UNDER_WAY = augment.Conditions(noise=0.6, room=0.15, codec=0.08)
 JUDGED_AT = {"clean": None, "20db": 20.0, "10db": 10.0, "0db": 0.0}
 
@@ -44,25 +47,56 @@ class Batch:
 
 def train(run: Run) -> Trained:
     """From corpora to a network, and how well it does on speakers it has not heard."""
-    pools = material(run)
-    network = PitchNet(CHANNELS)
-    batches = draw(pools, np.random.default_rng(run.seed))
-    plan = Plan(run.minutes, checkpoint=run.work / "checkpoint.pt")
-    steps = fit(network, batches, loss, plan, run.report)
-    calibration = calibrated(network, tuned_by(run.corpora, run.work))
+    parts = split(run.corpora)
+    pools = material(parts.train, run)
+    learnt = _learnt(pools, tuned_by(parts.held_out, run.work), run)
+    network, calibration = network_of(Kept(learnt.tensors, learnt.metadata))
     figures = judged(network, calibration, held_out(run.corpora, run.work))
-    metadata = {"channels": str(CHANNELS), "steps": str(steps), **calibration.metadata()}
+    steps = int(learnt.figures["steps"])
     text = card(figures, {kind: len(pool) for kind, pool in pools.items()}, steps)
-    return Trained(network.state_dict(), metadata, "Apache-2.0", figures, text)
+    return Trained(learnt.tensors, learnt.metadata, "Apache-2.0", figures, text)
 
 
-def material(run: Run) -> dict[str, list[Known]]:
+def retrain(run: Run) -> Learnt:
+    """From clips of any source and voices made up.
+
+    No clip needs a label: WORLD takes it apart and puts it together on a contour that we choose,
+    so that its F0 is exact whoever spoke it, users' recordings too.
+    """
+    within = data.by_speaker(run.split.train if run.split else [])
+    pools = material(within.train, run)
+    return _learnt(pools, tuned_by(within.held_out, run.work) or made_up(run.work), run)
+
+
+def _learnt(pools: Mapping[str, Sequence[Known]], tuning: Sequence[Known], run: Run) -> Learnt:
+    network = network_of(tensors.read(run.base))[0] if run.base else PitchNet(CHANNELS)
+    batches = draw(pools, run.rng())
+    kept = run.checkpoints / "pitch.pt"
+    plan = Plan(run.minutes, run.learning_rate, checkpoint=kept, device=run.device)
+    steps = fit(network, batches, loss, plan, run.report)
+    calibration = calibrated(network, tuning)
+    metadata = {"channels": str(CHANNELS), "steps": str(steps), **calibration.metadata()}
+    return Learnt(network.state_dict(), metadata, {"steps": float(steps)})
+
+
+def network_of(kept: Kept) -> tuple[PitchNet, Calibration | None]:
+    network = PitchNet(int(kept.metadata["channels"]))
+    network.load_state_dict(dict(kept.tensors))
+    return network.eval(), Calibration.read(kept.metadata)
+
+
+def material(clips: Sequence[data.Clip], run: Run) -> dict[str, list[Known]]:
     """All clips, by kind; made once and kept in `run.work`."""
-    clips = split(run.corpora).train
-    return {
-        "speech": voices.of_clips(clips, run.work / "speech", run.seed),
-        "imagined": voices.imagined(200, run.work / "imagined", run.seed),
-    }
+    pools = {"speech": voices.of_clips(clips, run.work / "speech", run.seed)}
+    if run.synthesis:
+        count = min(IMAGINED, max(10, round(IMAGINED * run.minutes / 10)))  # less for a short run
+        pools["imagined"] = voices.imagined(count, run.work / "imagined", run.seed)
+    return {kind: pool for kind, pool in pools.items() if pool}
+
+
+def made_up(work: File) -> list[Known]:
+    """Voices that nobody has learnt from, where there are no other speakers."""
+    return voices.imagined(10, work / "made_up", UNHEARD)
 
 
 def split(corpora: File) -> data.Split:
@@ -75,9 +109,9 @@ def split(corpora: File) -> data.Split:
     )
 
 
-def tuned_by(corpora: File, work: File) -> list[Known]:
+def tuned_by(clips: Sequence[data.Clip], work: File) -> list[Known]:
     """Clips of other speakers, by whom the confidence is calibrated."""
-    return voices.of_clips(split(corpora).held_out, work / "tuned_by", 2, voices.plainly)
+    return voices.of_clips(clips, work / "tuned_by", 2, voices.plainly)
 
 
 def held_out(corpora: File, work: File) -> list[Known]:
@@ -86,10 +120,12 @@ def held_out(corpora: File, work: File) -> list[Known]:
     return voices.of_clips(clips, work / "held_out", 1, voices.plainly)
 
 
-def draw(pools: dict[str, list[Known]], rng: np.random.Generator) -> Iterator[Batch]:
+def draw(pools: Mapping[str, Sequence[Known]], rng: np.random.Generator) -> Iterator[Batch]:
     """Crops, each under its own conditions."""
-    talkers = [known.samples for known in pools["speech"]]
-    kinds, shares = list(SHARES), list(SHARES.values())
+    talkers = [known.samples for known in pools.get("speech", pools.get("imagined", ()))]
+    kinds = list(pools)
+    shares = np.array([SHARES[kind] for kind in kinds])
+    shares /= shares.sum()
     while True:
         chosen = [pools[str(rng.choice(kinds, p=shares))] for _ in range(BATCH)]
         crops = [_crop(pool[int(rng.integers(len(pool)))], rng) for pool in chosen]
@@ -99,14 +135,15 @@ def draw(pools: dict[str, list[Known]], rng: np.random.Generator) -> Iterator[Ba
 
 def loss(network: PitchNet, batch: Batch) -> Tensor:
     """Cross-entropy of the pitch where there is one, and of there being one."""
-    samples = torch.from_numpy(batch.samples)
-    lengths = torch.full((len(samples),), samples.shape[1])
+    device = network.voicing.weight.device
+    samples = torch.from_numpy(batch.samples).to(device)
+    lengths = torch.full((len(samples),), samples.shape[1], device=device)
     level, _ = levelled(samples, lengths)
     with torch.no_grad():
         stacked, clues = network.harmonics(nn.functional.pad(level, (MARGIN, MARGIN)))
-    with torch.autocast("cpu", torch.bfloat16):  # the spectra need all their digits
+    with torch.autocast(device.type, torch.bfloat16):  # the spectra need all their digits
         pitch, voicing = network.score(stacked, clues)
-    truth = torch.from_numpy(batch.f0_hz)
+    truth = torch.from_numpy(batch.f0_hz).to(device)
     f0, certain = truth.nan_to_num(0.0), (~truth.isnan()).float()
     voiced = (f0 > 0).float()
     surprise = -(_soft_labels(f0) * torch.log_softmax(pitch.float(), -1)).sum(-1)
@@ -121,7 +158,7 @@ def calibrated(network: PitchNet, known: Sequence[Known]) -> Calibration:
     for snr_db in JUDGED_AT.values():
         takes = noisy(known, snr_db, seed=6)
         by_voicing, by_mass = (
-            _engine(network, calibration).hear(takes).paths
+            engine_of(network, calibration).hear(takes).paths
             for calibration in (Calibration(1, 0, 0), Calibration(0, 1, 0))
         )
         for voicing, mass, one in zip(by_voicing, by_mass, known, strict=True):
@@ -145,9 +182,11 @@ def _fitted(clues: Floats, right: NDArray[np.bool_]) -> Calibration:
     return Calibration(float(voicing), float(mass), float(bias))
 
 
-def judged(network: PitchNet, calibration: Calibration, known: Sequence[Known]) -> dict[str, float]:
+def judged(
+    network: PitchNet, calibration: Calibration | None, known: Sequence[Known]
+) -> dict[str, float]:
     """RPA, OA and VFA at each signal-to-noise ratio; cents and octaves where it is clean."""
-    engine = _engine(network, calibration)
+    engine = engine_of(network, calibration)
     figures = {}
     for name, snr_db in JUDGED_AT.items():
         overall = compared(engine.hear(noisy(known, snr_db)).paths, known)
@@ -158,7 +197,7 @@ def judged(network: PitchNet, calibration: Calibration, known: Sequence[Known]) 
     return figures
 
 
-def _engine(network: PitchNet, calibration: Calibration) -> PitchEngine:
+def engine_of(network: PitchNet, calibration: Calibration | None) -> PitchEngine:
     version = Version(name="pitch", version="0", sha256="")
     return PitchEngine(copy.deepcopy(network), version, calibration=calibration)
 
@@ -197,7 +236,7 @@ def compared(found: Sequence[Path], known: Sequence[Known]) -> Accuracy:
 def _soft_labels(f0: Tensor) -> Tensor:
     """(batch, frames, bins): a Gaussian around the true pitch."""
     at = hz_to_bin(f0.clamp_min(1.0))[..., None]
-    weight = torch.exp(-0.5 * ((torch.arange(BINS) - at) / BLUR) ** 2)
+    weight = torch.exp(-0.5 * ((torch.arange(BINS, device=at.device) - at) / BLUR) ** 2)
     return weight / weight.sum(-1, keepdim=True).clamp_min(1e-9)
 
 
