@@ -26,6 +26,7 @@ __all__ = [
     "fetch",
     "fetch_exact",
     "read",
+    "read_aliases",
     "register",
     "resolve",
     "versions",
@@ -113,6 +114,22 @@ def aliases() -> dict[str, Aliases]:
         return {model.name: _aliases(client, model) for model in client.search_registered_models()}
 
     return registry_server.ask("The registry", look, LOOK)
+
+
+def read_aliases(family: str) -> Aliases | None:
+    """None for a family that is not registered. Raises RegistryUnavailable."""
+
+    def look(client: "MlflowClient") -> Aliases | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return _aliases(client, client.get_registered_model(family))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+
+    return registry_server.ask(f"models:/{family}", look, LOOK)
 
 
 def write_aliases(family: str, wanted: Aliases) -> None:

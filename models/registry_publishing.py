@@ -89,6 +89,7 @@ def _register(
         run_id=run_id,
         tags=facts.tags() | {SIGNATURE: json.dumps(_signature(family).to_dict())},
         description=facts.card[:1000],
+        await_creation_for=0,
     )
     first, *_ = _known(client, family, facts.sha256)
     if first != str(made.version):  # another process registered the same at the same time

@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,13 @@ class Shipped:
     files: tuple[Path, ...]  # the weights, or the source
     card: str
     memory_bytes: int = 0
-    profile: Mapping[str, Any] | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    profile: Mapping[str, Any] = field(default_factory=dict)  # models.profiles.Profile
+    code_digest: str = ""  # of what made the weights
+    data_digest: str = ""  # of the manifest of the material
 
 
+@cache  # a release does not change while it runs
 def everything() -> dict[Family, Shipped]:
     """The newest weights of each network, and every algorithm. Whisper's weights never ship."""
     known = manifest(FOLDER)
@@ -93,7 +98,7 @@ def _algorithm(family: Family) -> Shipped:
         licence="Apache-2.0",
         files=sources,
         card=f"# {family}\n\n{says}\n\nAn algorithm without weights: {names}.\n",
-        **_measured(family, digest),
+        **{"code_digest": digest, **_measured(family, digest)},
     )
 
 
@@ -104,9 +109,9 @@ def _sources(family: Family) -> tuple[Path, ...]:
 def _measured(family: Family, sha256: str) -> dict[str, Any]:
     """What this very version was measured to need and to answer; nothing of another's."""
     try:
-        kept = json.loads((FOLDER / PROFILES).read_text())[family]
+        kept: dict[str, Any] = json.loads((FOLDER / PROFILES).read_text())[family]
     except (OSError, ValueError, KeyError):
         return {}
-    if kept["sha256"] != sha256:
+    if kept.pop("sha256") != sha256:
         return {"memory_bytes": kept["memory_bytes"]}
-    return {"memory_bytes": kept["memory_bytes"], "profile": kept["profile"]}
+    return dict(kept)

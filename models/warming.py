@@ -25,7 +25,7 @@ def task() -> Task:
 def take() -> Audio:
     """An "ah" in syllables: harmonics under formants."""
     t = np.arange(round(SECONDS * ANALYSIS_RATE)) / ANALYSIS_RATE
-    order = np.arange(1, int(0.45 * ANALYSIS_RATE / VOICE_HZ))
+    order = np.arange(1, int(0.45 * ANALYSIS_RATE / VOICE_HZ), dtype=np.float64)
     phase = 2 * np.pi * VOICE_HZ * t + 0.3 * np.sin(2 * np.pi * 5 * t)
     voice = _vowel(order * VOICE_HZ) / order @ np.sin(order[:, None] * phase)
     loudness = 0.55 - 0.45 * np.cos(2 * np.pi * SYLLABLES_HZ * t)
@@ -34,7 +34,7 @@ def take() -> Audio:
     return Audio(sound.astype(np.float32), ANALYSIS_RATE)
 
 
-def _vowel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
+def _vowel(hz: NDArray[np.floating]) -> NDArray[np.float64]:
     """The gain of the formants at these frequencies."""
     peaks = [1 / (1 + ((hz - centre) / width) ** 2) for centre, width in FORMANTS_HZ]
     return np.asarray(0.02 + np.sum(peaks, 0))

@@ -78,8 +78,8 @@ def test_the_digest_of_an_algorithm_follows_its_source(
 
     monkeypatch.setattr(shipped, "SOURCES", tmp_path)
     assert weights.of_code("fluency", "1") == before
-    with (tmp_path / "syllables.py").open("a") as source:
-        source.write("# changed")
+    changed = tmp_path / "syllables.py"
+    changed.write_text(changed.read_text() + "# changed")
 
     assert weights.of_code("fluency", "1").sha256 != before.sha256
 
