@@ -4,6 +4,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +34,7 @@ LOOK_S = 0.2  # between two looks whether to stop
 SUSPECTS = 64  # recordings that are measured alone after an actor was lost
 
 Rows = dict[str, list[str]]
+Block = Rows | BaseException | None  # None: that was all
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,30 +91,36 @@ async def _streamed(
     plan: Reanalysing, hand: Hand, left: Sequence[Waiting], room: Room
 ) -> AsyncGenerator[Sequence[Measured]]:
     """In a thread of its own, so that a word to stop need not wait for the block in hand."""
-    blocks: queue.SimpleQueue[Rows | BaseException | None] = queue.SimpleQueue()
+    blocks: queue.SimpleQueue[Block] = queue.SimpleQueue()
+    ended = threading.Event()
 
     def stream() -> None:
         try:
             for rows in _dataset(plan, hand, left, room).iter_batches(
                 batch_size=None, batch_format="pyarrow", prefetch_batches=0
             ):
+                if ended.is_set():
+                    return
                 blocks.put(rows.to_pydict())
             blocks.put(None)
         except BaseException as error:  # handed over to whoever waits
             blocks.put(error)
 
     threading.Thread(target=stream, name="ray-data", daemon=True).start()
+    try:
+        while (found := await _next(blocks, hand)) is not None:
+            if isinstance(found, BaseException):
+                raise _cause(found)
+            yield _read(found)
+    finally:
+        ended.set()
+
+
+async def _next(blocks: "queue.SimpleQueue[Block]", hand: Hand) -> Block:
     while True:
         hand.check()
-        try:
-            found = await asyncio.to_thread(blocks.get, timeout=LOOK_S)
-        except queue.Empty:
-            continue
-        if found is None:
-            return
-        if isinstance(found, BaseException):
-            raise _cause(found)
-        yield _read(found)
+        with suppress(queue.Empty):
+            return await asyncio.to_thread(blocks.get, timeout=LOOK_S)
 
 
 def _dataset(plan: Reanalysing, hand: Hand, left: Sequence[Waiting], room: Room) -> Any:  # noqa: ANN401

@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
-from ray import serve
-
 from app.analyzer import (
     AnalysisRequest,
+    Analyzer,
     DeadlineExceeded,
     Overloaded,
     ReplicaLost,
@@ -17,11 +16,9 @@ from app.jobs.schemas import Reanalysing
 from app.jobs.selecting import Waiting
 from app.jobs.storing import Measured, of_failure, of_result
 from deployments.hand import Failed, Hand
-from deployments.remote import RemoteAnalyzer
 from models.audio import UnreadableAudio
 from models.results import Analysis, Family, Reason
 
-APPLICATION = "VOCALITY_JOB_APPLICATION"  # the platform's own name in Serve
 SIDE_BY_SIDE = 1  # takes at once: whoever waits online waits for one at most
 PATIENCE_S = 120.0  # for models that are away, restarting perhaps
 RETRY_S = 1.0
@@ -29,11 +26,10 @@ TRIES = 3  # of a take in whose company a replica ended
 
 
 async def measure(
-    plan: Reanalysing, hand: Hand, left: Sequence[Waiting], application: str
+    plan: Reanalysing, hand: Hand, left: Sequence[Waiting], analyzer: Analyzer
 ) -> AsyncGenerator[Sequence[Measured]]:
     """Each recording's results as they come."""
-    handle = serve.get_deployment_handle("Conductor", application)
-    asker = _Asker(plan, hand, RemoteAnalyzer(handle))
+    asker = _Asker(plan, hand, analyzer)
     waiting, running = list(reversed(left)), set[asyncio.Task[list[Measured]]]()
     try:
         while waiting or running:
@@ -51,7 +47,7 @@ async def measure(
 
 
 class _Asker:
-    def __init__(self, plan: Reanalysing, hand: Hand, analyzer: RemoteAnalyzer) -> None:
+    def __init__(self, plan: Reanalysing, hand: Hand, analyzer: Analyzer) -> None:
         self._plan = plan
         self._hand = hand
         self._analyzer = analyzer

@@ -30,9 +30,9 @@ from app.jobs.queue import Kind
 from app.services import open_services
 from app.settings import Settings, settings
 from app.tables import Job, Json
-from deployments.by_lane import APPLICATION
 from deployments.conductor import Conductor
 from deployments.hand import Failed, Hand, Stopped
+from deployments.reanalysis import APPLICATION
 from deployments.remote import RemoteAnalyzer
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
+from ray import serve
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,7 +19,9 @@ from app.storage import open_store
 from app.tables import Json, Rollout
 from deployments import by_data, by_lane
 from deployments.hand import Hand
+from deployments.remote import RemoteAnalyzer
 
+APPLICATION = "VOCALITY_JOB_APPLICATION"  # the platform's own name in Serve, for its drivers
 FEW = 500  # recordings: below it, starting engines costs more than waiting for idle ones
 WAVE = 5000  # recordings handed out at once
 NEWS_S = 1.0  # between two counts of progress
@@ -52,10 +55,11 @@ async def _measured(
     plan: Reanalysing, hand: Hand, left: Sequence[Waiting]
 ) -> AsyncGenerator[Sequence[Measured]]:
     """The results of those left, as they come, by whichever way fits."""
-    application = os.environ.get(by_lane.APPLICATION)
+    application = os.environ.get(APPLICATION)
     if application and await _through_the_lane(plan, hand, len(left)):
         hand.log(f"{len(left)} recordings, through the models that serve.")
-        return by_lane.measure(plan, hand, left, application)
+        conductor = serve.get_deployment_handle("Conductor", application)
+        return by_lane.measure(plan, hand, left, RemoteAnalyzer(conductor))
     pool = by_data.room()
     hand.log(f"{len(left)} recordings, on Ray Data: {pool}.")
     return by_data.measure(plan, hand, left, pool)
