@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from app.analyzer import Unavailable
 from app.dependencies import ServicesDep
 from app.errors import AppError, DatabaseDown
+from app.rollouts import drift
 from app.services import Services
 from app.tables import AnalysisRow, State
 from models.results import Family
@@ -68,8 +69,11 @@ async def get_metrics(services: ServicesDep) -> Response:
     try:
         async with asyncio.timeout(PATIENCE_S):
             await _count_analyses(services)
+            async with services.transaction() as session:
+                await drift.show(session, services.metrics)
     except (DatabaseDown, TimeoutError):
-        services.metrics.analyses.clear()  # better no number than an old one
+        for gauge in services.metrics.of_the_database:  # better no number than an old one
+            gauge.clear()
     return Response(generate_latest(services.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 

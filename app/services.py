@@ -10,14 +10,16 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from app import database, embedded
+from app import database, embedded, tasks
 from app.analyzer import Analyzer, Inspector
 from app.events import News, mentioned
+from app.rollouts.drift import Tally, write_forever
 from app.security import Identity, drilled_user, local_user
 from app.settings import Settings
 from app.storage import Storage, open_store
 from app.telemetry import Metrics, configure_logging
 from models.decode import DecodeLimits, Decoder
+from models.results import Analysis
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,12 @@ class Services:
     news: News
     identity: Identity = local_user
     metrics: Metrics = field(default_factory=Metrics)
+    tally: Tally = field(default_factory=Tally)
+
+    def observe(self, analysis: Analysis) -> None:
+        """An analysis was made: how long it took, and what was found."""
+        self.metrics.observe(analysis)
+        self.tally.add(analysis)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -81,10 +89,12 @@ async def open_services(settings: Settings, analyzer: Analyzer) -> AsyncIterator
     decoder = Decoder(DecodeLimits(max_seconds=settings.max_seconds))
     identity = drilled_user if settings.drills else local_user
     services = build(complete, analyzer, decoder, identity)
+    writing = asyncio.create_task(write_forever(services.tally, services.sessions))
     try:
         async with services.news.listening():
             yield services
     finally:
+        await tasks.end(writing)
         await services.close()
         await asyncio.to_thread(decoder.close)
 

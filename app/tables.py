@@ -216,6 +216,19 @@ class Observation(Table):
     __table_args__ = (Index(None, "family", "version", "at"), Index(None, "at"))
 
 
+class ResultHour(Table):
+    """How the results of one version were spread in one hour, in the bins of its profile."""
+
+    __tablename__ = "result_hours"
+
+    family: Mapped[str] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(primary_key=True)  # of the version
+    hour: Mapped[datetime] = mapped_column(primary_key=True)
+    counted: Mapped[Json]  # models.profiles.Counted
+
+    __table_args__ = (Index(None, "hour"),)
+
+
 class AuditEntry(Table):
     """Who did what to what; never changed, never deleted."""
 

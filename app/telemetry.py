@@ -33,6 +33,9 @@ class Metrics:
     family_seconds: Histogram = field(init=False)
     analyses: Gauge = field(init=False)
     oldest_queued: Gauge = field(init=False)
+    result_takes: Gauge = field(init=False)
+    result_mean: Gauge = field(init=False)
+    result_shift: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         by_route = ("method", "route")
@@ -64,6 +67,30 @@ class Metrics:
             "Age of the analysis that has waited longest.",
             registry=self.registry,
         )
+        self.result_takes = Gauge(
+            "vocality_result_takes",
+            "Takes a version answered within the latest 24 hours.",
+            ("family", "version"),
+            registry=self.registry,
+        )
+        self.result_mean = Gauge(
+            "vocality_result_mean",
+            "Mean of a measure over those takes (served), and on the version's own material "
+            "(training); `confidence` is the mean of the measures' confidences.",
+            ("family", "version", "measure", "of"),
+            registry=self.registry,
+        )
+        self.result_shift = Gauge(
+            "vocality_result_psi",
+            "Population stability index of the served takes against the version's own material: "
+            "under 0.1 the same, over 0.25 another population.",
+            ("family", "version", "measure"),
+            registry=self.registry,
+        )
+
+    @property
+    def of_the_database(self) -> tuple[Gauge, ...]:
+        return self.analyses, self.result_takes, self.result_mean, self.result_shift
 
     def observe(self, analysis: Analysis) -> None:
         for family in FAMILIES:

@@ -88,5 +88,5 @@ async def analyze_once(
         user=user.id,
     )
     analysis = await services.analyzer.analyze(encoded, request, None)
-    services.metrics.observe(analysis)
+    services.observe(analysis)
     return analysis

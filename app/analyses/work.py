@@ -79,7 +79,7 @@ async def _attempt(services: Services, claim: Claim, turns: Turns) -> Outcome:
     except Exception as error:
         log.exception("analysis_attempt_failed", attempt=claim.attempt)
         return _retrying(claim, error, limits.max_attempts)
-    services.metrics.observe(analysis)
+    services.observe(analysis)
     result = await asyncio.to_thread(analysis.model_dump, mode="json")
     return lambda session: queue.finish(session, claim, result)
 
