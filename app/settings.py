@@ -71,6 +71,12 @@ class Settings(BaseSettings):
         description="Most device memory that one version may need for a rollout of it. It is what "
         "the placement leaves free beside the champion. None: no limit.",
     )
+    corpora: Path | None = Field(
+        default=None,
+        description="Folder of the dataset folders that retraining may learn from. "
+        "None: `corpora` under home.",
+    )
+
     drills: bool = Field(
         default=False,
         description="Whether versions may be told to fail (tag drill.fault), to drill rollouts.",

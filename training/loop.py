@@ -20,6 +20,10 @@ N = TypeVar("N", bound=nn.Module)
 Report = Callable[[int, Mapping[str, float]], None]  # step, figures
 
 
+class NothingToLearn(ValueError):
+    """The material holds nothing that this recipe learns from."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What a recipe is given.

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 LearntFamily = Literal["pitch", "activity", "emotion", "clarity", "transcript"]
 LEARNT: tuple[LearntFamily, ...] = get_args(LearntFamily)
 
+LABELLED: tuple[LearntFamily, ...] = ("emotion", "transcript")  # learn from labels alone
+
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
 
@@ -67,3 +69,13 @@ class RetrainingIn(BaseModel):
         description="Version whose weights are the start; for transcript also the name of a "
         "whisper checkpoint. null: from scratch, transcript from the platform's checkpoint.",
     )
+
+    @model_validator(mode="after")
+    def _learnable(self) -> Self:
+        if self.family not in LABELLED:
+            return self
+        if self.sources.recordings:
+            raise ValueError(f"{self.family} learns from labels, and recordings have none.")
+        if not self.sources.corpora:
+            raise ValueError(f"{self.family} learns from labels: name a corpus that has them.")
+        return self

@@ -18,7 +18,7 @@ from models.activity import FLOOR_DB, MEL, SPEECH_BANDS, ActivityNet, posterior
 from models.audio import ANALYSIS_RATE
 from training import augment, data, synthesis, tensors, voiceless
 from training.dataset import RECORDINGS
-from training.loop import Learnt, Plan, Run, Trained, fit
+from training.loop import Learnt, NothingToLearn, Plan, Run, Trained, fit
 from training.tensors import Kept
 
 LICENCE = "Apache-2.0"
@@ -92,6 +92,8 @@ def retrain(run: Run) -> Learnt:
     rng = run.rng()
     spoken = voices(run.split.train if run.split else [], _sure(run.champion))
     songs = sung(rng, _some(SUNG, run.minutes)) if run.synthesis else []
+    if not spoken and not songs:
+        raise NothingToLearn("No clip has pauses quiet enough to tell voice from none.")
     known = stock(spoken, songs, rng, run.minutes)
     network = network_of(tensors.read(run.base)) if run.base else ActivityNet()
     kept = run.checkpoints / "activity.pt"

@@ -14,7 +14,7 @@ from models import claritynet, mel
 from models.claritynet import MEL, ClarityNet
 from training import data, melodies, planting, rooms, synthesis, tensors, together
 from training.dataset import RECORDINGS
-from training.loop import Learnt, Plan, Run, Trained, fit
+from training.loop import Learnt, NothingToLearn, Plan, Run, Trained, fit
 from training.planting import Clean, Planted
 from training.tensors import Kept
 
@@ -65,6 +65,8 @@ def retrain(run: Run) -> Learnt:
     clips = _clean_enough(run.split.train if run.split else [], run.champion)
     voices = [planting.clean(clip.audio().samples) for clip in clips]
     voices += made(rng) if run.synthesis else []
+    if not voices:
+        raise NothingToLearn("No recording is clean enough to plant degradations in.")
     examples = collect(voices, started + PLANTING * run.minutes * 60, run)
     network = network_of(tensors.read(run.base)) if run.base else ClarityNet()
     if not run.base:

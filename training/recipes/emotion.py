@@ -11,17 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from models import activity, spectra
+from models.audio import Audio
 from models.emotion import Heard, hear
 from models.emotionnet import CATEGORIES, MEMBERS, EmotionNet, Member
-from training import data, emotion_metrics, expressions
+from training import data, emotion_metrics, expressions, tensors
 from training.emotion_metrics import Judged
 from training.expressions import Batch, Material
-from training.loop import Plan, Report, Run, Trained, fit
+from training.loop import Learnt, NothingToLearn, Plan, Report, Run, Trained, fit
+from training.tensors import Kept
 
 LICENCE = "CC-BY-NC-SA-4.0"
 CORPUS, FOREIGN = "ravdess", "emodb"
 SMOOTHING = 0.05
 SHRINKAGE = 0.04  # of the discriminant's covariance towards a multiple of the identity
+MOST_STEPS = 1_000_000  # of a member: the steps of the next are counted from there
 CONFIDENCE = 0.25  # of the discriminant: it takes the variants of a clip for different clips
 
 
@@ -40,6 +43,40 @@ def train(run: Run) -> Trained:
     return Trained(network.state_dict(), metadata(figures), LICENCE, figures, text)
 
 
+def retrain(run: Run) -> Learnt:
+    """From labelled clips of any source; what is not labelled as a category is left out.
+
+    Recordings without labels teach nothing here: what the champion hears in them is what it
+    knows already, and its errors with it. Calibrated on speakers of its own, as far as there are.
+    """
+    within = data.by_speaker(labelled(run.split.train if run.split else []))
+    if not within.train:
+        raise NothingToLearn(f"No clip is labelled with one of {', '.join(CATEGORIES)}.")
+    known = expressions.material(within.train, CATEGORIES, run.rng())
+    network = learn(
+        known,
+        CATEGORIES,
+        run.minutes,
+        run.seed,
+        start=network_of(tensors.read(run.base)) if run.base else None,
+        report=run.report,
+        run=run,
+    )
+    own = judged(network, within.held_out or within.train, CATEGORIES)
+    figures = emotion_metrics.figures(own, own)
+    return Learnt(network.state_dict(), metadata(figures), {"clips": float(len(within.train))})
+
+
+def labelled(clips: Sequence[data.Clip]) -> list[data.Clip]:
+    return [clip for clip in clips if expressions.name_of(clip) in CATEGORIES]
+
+
+def network_of(kept: Kept) -> EmotionNet:
+    network = EmotionNet()
+    network.load_state_dict(dict(kept.tensors))
+    return network.eval()
+
+
 def learn(
     known: Material,
     names: Sequence[str],
@@ -49,10 +86,12 @@ def learn(
     members: int = MEMBERS,
     start: EmotionNet | None = None,
     report: Report = lambda step, figures: None,
+    run: Run | None = None,
 ) -> EmotionNet:
     """A network for the categories `names`; each member gets its share of the minutes.
 
-    The members go on from those of `start`, but for the layers whose shape is another.
+    The members go on from those of `start`, but for the layers whose shape is another. A `run`
+    says where checkpoints go, and which worker this is.
     """
     network = EmotionNet(members, len(names))
     _standardise(network, known)
@@ -63,10 +102,23 @@ def learn(
         assert isinstance(member, Member)
         torch.manual_seed(1000 * seed + place)
         _begin(member, len(names), start.members[place % len(start.members)] if start else None)
-        rng = np.random.default_rng([seed, place])
-        plan = Plan(minutes / members, weight_decay=0.02, warm_up_steps=30)
-        fit(member, expressions.batches(ready, len(names), rng), loss, plan, report)
+        rng = np.random.default_rng([seed, place, *([run.rank] if run and run.rank else [])])
+        plan = _plan(minutes / members, place, run)
+        fit(member, expressions.batches(ready, len(names), rng), loss, plan, _after(report, place))
     return network.eval()
+
+
+def _plan(minutes: float, place: int, run: Run | None) -> Plan:
+    plan = Plan(minutes, weight_decay=0.02, warm_up_steps=30)
+    if run is None:
+        return plan
+    kept = run.checkpoints / f"member-{place}.pt"
+    return replace(plan, learning_rate=run.learning_rate, checkpoint=kept, device=run.device)
+
+
+def _after(report: Report, place: int) -> Report:
+    """Steps go on from those of the members before."""
+    return lambda step, figures: report(place * MOST_STEPS + step, figures)
 
 
 def _begin(member: Member, categories: int, other: nn.Module | None) -> None:
@@ -102,7 +154,7 @@ def _discriminate(linear: nn.Linear, standard: Tensor, known: Material, categori
 
 def loss(member: Member, batch: Batch) -> Tensor:
     """Smoothed cross-entropy, and the squared error of the dimensions."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(batch.known.device.type, torch.bfloat16):
         logits, heard = member(batch.seen, batch.known)
     wanted = batch.categories * (1 - SMOOTHING) + SMOOTHING / batch.categories.shape[1]
     entropy = -(wanted * torch.log_softmax(logits, 1)).sum(1).mean()
@@ -123,7 +175,7 @@ def judged(
     known = [clip for clip in clips if expressions.name_of(clip) in names]
     columns = [(learnt or names).index(name) for name in names]
     detector, _ = activity.load()
-    told = [_told(network.eval(), detector, clip) for clip in known]
+    told = [hear_one(network.eval(), detector, clip.audio()) for clip in known]
     pairs = [(clip, heard) for clip, heard in zip(known, told, strict=True) if heard]
     return Judged(
         np.array([heard.logits[columns] for _, heard in pairs]),
@@ -134,8 +186,8 @@ def judged(
     )
 
 
-def _told(network: EmotionNet, detector: activity.ActivityNet, clip: data.Clip) -> Heard | None:
-    samples, lengths = spectra.batch([clip.audio()])
+def hear_one(network: EmotionNet, detector: activity.ActivityNet, audio: Audio) -> Heard | None:
+    samples, lengths = spectra.batch([audio])
     return hear(network, samples, lengths, activity.detect(detector, samples, lengths))[0]
 
 

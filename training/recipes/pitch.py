@@ -19,7 +19,7 @@ from models.pitchnet import BINS, MARGIN, REACH, PitchNet, hz_to_bin, levelled
 from models.results import Version
 from models.spectra import HOP
 from training import augment, data, tensors, voices
-from training.loop import Learnt, Plan, Run, Trained, fit
+from training.loop import Learnt, NothingToLearn, Plan, Run, Trained, fit
 from training.melody_metrics import TOLERANCE, Accuracy, accuracy, errors
 from training.tensors import Kept
 from training.voices import Known
@@ -65,6 +65,8 @@ def retrain(run: Run) -> Learnt:
     """
     within = data.by_speaker(run.split.train if run.split else [])
     pools = material(within.train, run)
+    if not pools:
+        raise NothingToLearn("There are neither clips nor voices made up.")
     return _learnt(pools, tuned_by(within.held_out, run.work) or made_up(run.work), run)
 
 
