@@ -14,7 +14,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-models = typer.Typer(no_args_is_help=True, help="Weights: what is here, and what can be fetched.")
+models = typer.Typer(no_args_is_help=True, help="Models: here, in the registry, to be fetched.")
 app.add_typer(models, name="models")
 app.add_typer(rollout.verbs, name="rollout")
 
@@ -113,10 +113,21 @@ def evaluate(
 
 @models.command("list")
 def models_list() -> None:
-    """The weights that ship, with version, digest and licence."""
+    """The weights that ship, and the registry's versions with gate and alias if it answers."""
     from cli import models as verb
 
-    verb.show()
+    verb.list_versions()
+
+
+@models.command("show")
+def models_show(
+    family: Annotated[str, typer.Argument(help="pitch, activity, emotion, clarity, ...")],
+    version: Annotated[str, typer.Argument(help="Its number in the registry, or an alias.")],
+) -> None:
+    """A version's model card, metrics, digests and licence."""
+    from cli import models as verb
+
+    verb.show(family, version)
 
 
 @models.command("fetch")

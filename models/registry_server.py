@@ -49,15 +49,18 @@ def _reach() -> bool:
 
     Tried by hand first, because mlflow's own client would go on trying for minutes.
     """
-    server = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    address = os.environ.get("MLFLOW_TRACKING_URI")
+    if not address:  # mlflow would make itself a registry where it stands
+        raise RegistryUnavailable("MLFLOW_TRACKING_URI names no model registry.")
+    server = urlsplit(address)
     if server.scheme not in ("http", "https"):
         return False  # a file or a database: answers or fails at once
     port = server.port or (443 if server.scheme == "https" else 80)
-    address = (server.hostname or "", port)
+    host = (server.hostname or "", port)
     try:
-        within(ANSWER, lambda: socket.create_connection(address, ANSWER).close())
+        within(ANSWER, lambda: socket.create_connection(host, ANSWER).close())
     except OSError as error:
         raise RegistryUnavailable(
-            f"The model registry at {address[0]}:{port} cannot be reached: {error}"
+            f"The model registry at {host[0]}:{port} cannot be reached: {error}"
         ) from error
     return True
