@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,11 +14,12 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from app import database, tasks
 from app.analyzer import AnalysisRequest, Unavailable
+from app.errors import DatabaseDown
 from app.rollouts.routing import Route
 from app.settings import settings
 from app.storage import open_store
+from deployments import following
 from deployments.calls import answer, ask, stream
-from deployments.following import follow
 from deployments.host import Ask
 from deployments.observing import fault_of
 from deployments.trials import Trials, reason_of
@@ -74,7 +76,7 @@ class Conductor:
         self.table = VersionTable(routes, lambda a: serve.get_deployment_handle("AnalyzerHost", a))
         self.trials = Trials(self.table)
         found = settings()
-        self._background = self._beside_the_database(found.database_url)
+        self._background = await self._beside_the_database(found.database_url)
         self._off = found.disabled_families
         self._storage = open_store(found)
         self._decoder = Decoder(DecodeLimits(max_seconds=found.max_seconds))
@@ -240,12 +242,17 @@ class Conductor:
 
         self.trials.compare(versions, results, run.request.options, reask)
 
-    def _beside_the_database(self, url: str | None) -> tuple[asyncio.Task[None], ...]:
+    async def _beside_the_database(self, url: str | None) -> tuple[asyncio.Task[None], ...]:
         """Follows the rollouts and writes down what is seen of them, where there is a database."""
         if url is None:
             return ()
         sessions = async_sessionmaker(database.engine(url, pool_size=2), expire_on_commit=False)
-        works = follow(self.table, sessions), self.trials.observer.write_forever(sessions)
+        with suppress(DatabaseDown):  # then the profile's own routes, until it is back
+            self.table.update(await following.routes(sessions))
+        works = (
+            following.follow(self.table, sessions),
+            self.trials.observer.write_forever(sessions),
+        )
         return tuple(asyncio.create_task(work) for work in works)
 
     async def __del__(self) -> None:

@@ -1,4 +1,4 @@
-"""Jobs: the deployment that starts a driver for each, and `python -m deployments.jobs`, the driver.
+"""Jobs: how a driver is started, and `python -m deployments.jobs`, the driver.
 
 A driver joins Ray by itself, as a submitted Ray job does, so that what it starts ends with it and
 nothing of it lives in a replica.
@@ -20,48 +20,22 @@ from typing import Any, cast
 import ray
 from ray import serve
 from ray.serve.exceptions import RayServeException
-from ray.serve.handle import DeploymentHandle
 from sqlalchemy import select
 
 from app import database
 from app.jobs import queue
-from app.jobs.driving import Launch, drive_forever
+from app.jobs.driving import Launch
 from app.jobs.queue import Kind
-from app.services import open_services
 from app.settings import Settings, settings
 from app.tables import Job, Json
-from deployments.conductor import Conductor
 from deployments.hand import Failed, Hand, Stopped
 from deployments.reanalysis import APPLICATION
-from deployments.remote import RemoteAnalyzer
 
 ROOT = Path(__file__).resolve().parents[1]
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 Run = Callable[[Json, Hand], Any]  # a result as JSON, or a coroutine that gives it
-
-
-class JobRunner:
-    """One loop for as long as the replica lives. The database row is the queue."""
-
-    async def __init__(self, conductor: DeploymentHandle[Conductor]) -> None:  # type: ignore[misc]
-        self._stop = asyncio.Event()
-        self._work = asyncio.create_task(self._drive(RemoteAnalyzer(conductor)))
-
-    async def _drive(self, analyzer: RemoteAnalyzer) -> None:
-        async with open_services(settings(), analyzer) as services:
-            await drive_forever(services, launch(), self._stop)
-
-    async def check_health(self) -> None:
-        if self._work.done():
-            cause = None if self._work.cancelled() else self._work.exception()
-            raise RuntimeError(f"the loop that starts jobs has ended: {cause!r}") from cause
-
-    async def __del__(self) -> None:
-        """Serve calls this before it ends a replica: drivers let go of their jobs."""
-        self._stop.set()
-        await self._work
 
 
 def launch() -> Launch:

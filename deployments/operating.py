@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import tasks
 from app.errors import AppError, DatabaseDown
-from app.rollouts import guardrails, service
+from app.rollouts import guardrails, keeping, service
 from app.rollouts.guardrails import Limits
 from app.services import Services
 from app.tables import Rollout
@@ -22,7 +22,7 @@ from models.registry import RegistryUnavailable
 from models.results import Family
 
 LOCK = 0x766F6361 << 8 | 1  # any number, as long as it is ours and not the migrations'
-RECONCILE_S, GUARD_S, REGISTRY_S, REGISTRY_AWAY_S = 0.5, 1.0, 2.0, 5.0
+RECONCILE_S, GUARD_S, REGISTRY_S, REGISTRY_AWAY_S, TIDY_S = 0.5, 1.0, 2.0, 5.0, 60.0
 GUARDRAIL = "guardrail"  # who acts when nobody did
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class Operator:
             _every(RECONCILE_S, self.reconcile),
             _every(GUARD_S, self.guard),
             _every(REGISTRY_S, self.sync),
+            _every(TIDY_S, self.tidy),
         )
         running = [asyncio.create_task(loop) for loop in loops]
         try:
@@ -127,6 +128,10 @@ class Operator:
                 await self._agree(row)
         except RegistryUnavailable:
             await asyncio.sleep(REGISTRY_AWAY_S)
+
+    async def tidy(self) -> None:
+        async with self.services.transaction() as session:
+            await keeping.tidy(session)
 
     async def _agree(self, row: Rollout) -> None:
         """The newer of wish and aliases wins."""

@@ -1,4 +1,4 @@
-"""The Worker: what a platform does unasked: queued analyses, and rollouts as they are wished."""
+"""The Worker: what a platform does unasked: queued analyses, jobs, rollouts as they are wished."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,11 +7,13 @@ from ray.serve.handle import DeploymentHandle
 
 from app import tasks
 from app.analyses.work import work_forever
+from app.jobs.driving import drive_forever
 from app.services import Services, open_services
 from app.settings import settings
 from deployments.conductor import Conductor
 from deployments.fleet import ServeFleet
 from deployments.host import HostSpec
+from deployments.jobs import launch
 from deployments.operating import Operator
 from deployments.reconciler import Plan
 from deployments.remote import RemoteAnalyzer
@@ -19,9 +21,9 @@ from models.results import Family
 
 
 class Worker:
-    """Two loops for as long as the replica lives. Of several workers one operates at a time.
+    """Loops for as long as the replica lives. Of several workers one operates at a time.
 
-    The database rows are the queue and the wish: a worker may die at any moment.
+    The database rows are the queues and the wish: a worker may die at any moment.
     """
 
     async def __init__(  # type: ignore[misc]
@@ -38,7 +40,10 @@ class Worker:
         async with open_services(settings(), analyzer) as services:
             operating = asyncio.create_task(self._operator(services).forever())
             try:
-                await work_forever(services, settings().worker_concurrency, self._stop)
+                await asyncio.gather(
+                    work_forever(services, settings().worker_concurrency, self._stop),
+                    drive_forever(services, launch(), self._stop),
+                )
             finally:
                 await tasks.end(operating)
 

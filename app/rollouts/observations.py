@@ -1,11 +1,11 @@
-"""Observations: what conductors see of the versions on trial, summed so that windows can be added."""
+"""Observations: what conductors see of versions on trial, summed so that windows can be added."""
 
 import math
 from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict
 
-STEP = 2**0.25  # between two buckets of latency: a quantile is right within 9 %
+STEP = 2**0.25  # between two buckets of latency: a quantile is at most 19 % too high
 SHORTEST_S = 1e-3
 
 

@@ -206,7 +206,7 @@ def registry_gone(drill: Drill) -> tuple[float, str, bool]:
 def operator_killed(drill: Drill) -> tuple[float, str, bool]:
     """The reconciler's process dies while it brings a version up: the next one goes on."""
     drill.start("2", percent=50)
-    for process in drill.platform.descendants("Worker"):
+    for process in drill.platform.descendants("platform:Worker"):
         process.kill()
     took = drill.until(lambda r: r["state"] == "canary")
     drill.do("POST", f"/{FAMILY}/rollback", {"reason": "drill"})

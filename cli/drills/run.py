@@ -1,6 +1,7 @@
 """`vocality drill`: every drill of the platform on a platform of its own, as a table."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ from cli.drills.rollout import Outcome
 from cli.served import Platform, serving
 
 RATE = 5.0  # requests a second
+SAYS_S = 30
 console = Console()
 
 
@@ -42,9 +44,14 @@ def drills(watch_s: float) -> Iterator[Outcome]:
 
 
 def registry_of(platform: Platform) -> str:
-    """Where the platform's own MLflow answers, as it says when it starts."""
-    log = (platform.home.parent / f"{platform.home.name}.log").read_text()
-    return str(re.findall(r"MLflow\s+(http://\S+)", log)[-1])
+    """Where the platform's own MLflow answers, as it says once all has started."""
+    log = platform.home.parent / f"{platform.home.name}.log"
+    deadline = time.monotonic() + SAYS_S
+    while time.monotonic() < deadline:
+        if found := re.findall(r"MLflow\s+(http://\S+)", log.read_text()):
+            return str(found[-1])
+        time.sleep(0.2)
+    raise TimeoutError(f"{log} does not say where MLflow is.")
 
 
 def _table(outcomes: list[Outcome]) -> Table:
