@@ -15,14 +15,27 @@ errors = Console(stderr=True)
 
 def ask(server: str | None, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
     """`server` None: the platform that the settings name."""
-    door = server or f"http://{settings().host}:{settings().port}"
+    return _reply(server, method, path, body).json()
+
+
+def text(server: str | None, path: str) -> str:
+    """What is no JSON: a log, a page."""
+    return _reply(server, "GET", path, None).text
+
+
+def address(server: str | None) -> str:
+    return (server or f"http://{settings().host}:{settings().port}").rstrip("/")
+
+
+def _reply(server: str | None, method: str, path: str, body: object) -> httpx2.Response:
+    door = address(server)
     try:
-        reply = httpx2.request(method, f"{door.rstrip('/')}{path}", json=body, timeout=TIMEOUT_S)
+        reply = httpx2.request(method, f"{door}{path}", json=body, timeout=TIMEOUT_S)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         fail(f"{door} does not answer: {error}")
     if not reply.is_success:
         fail(_sentence(reply))
-    return reply.json()
+    return reply
 
 
 def fail(sentence: str) -> NoReturn:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import rollout
+from cli import jobs, rollout
 
 app = typer.Typer(
     name="vocality",
@@ -17,6 +17,7 @@ app = typer.Typer(
 models = typer.Typer(no_args_is_help=True, help="Models: here, in the registry, to be fetched.")
 app.add_typer(models, name="models")
 app.add_typer(rollout.verbs, name="rollout")
+app.add_typer(jobs.verbs, name="jobs")
 
 Files = Annotated[list[Path], typer.Argument(help="Takes: WAV, FLAC, MP3, M4A, OGG, WebM, AIFF.")]
 Families = Annotated[str | None, typer.Option(help="Comma list, all by default.")]
@@ -109,6 +110,46 @@ def evaluate(
     from cli import evaluate as verb
 
     verb.run(family=family, corpora=corpora, output=output)
+
+
+@app.command()
+def reanalyze(
+    families: Annotated[str, typer.Argument(help="Comma list, e.g. pitch,prosody.")],
+    version: Annotated[
+        list[str] | None,
+        typer.Option(help="FAMILY=VERSION, a number, challenger or latest; repeat."),
+    ] = None,
+    recording: Annotated[list[str] | None, typer.Option(help="This one only; repeat.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Of this singer only.")] = None,
+    since: Annotated[str | None, typer.Option(help="Recorded then or later, RFC 3339.")] = None,
+    until: Annotated[str | None, typer.Option(help="Recorded before then.")] = None,
+    measured: Annotated[
+        str | None, typer.Option(help="Comma list: with an analysis of these families only.")
+    ] = None,
+    via: Annotated[str, typer.Option(help="lane, data or auto.")] = "auto",
+    watch: Annotated[bool, typer.Option("--watch", help="Stay until it ends.")] = False,
+    server: Annotated[str | None, typer.Option(help="The platform's address.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The job, as JSON.")] = False,
+) -> None:
+    """Measure many recordings again, with versions by choice; nobody's results change."""
+    from cli import reanalyze as verb
+
+    selection = {
+        "ids": recording,
+        "owner_id": owner,
+        "created_from": since,
+        "created_to": until,
+        "measured": verb.listed(measured or ""),
+    }
+    verb.run(
+        families,
+        versions=version or [],
+        selection=selection,
+        via=via,
+        server=server,
+        watched=watch,
+        as_json=as_json,
+    )
 
 
 @models.command("list")

@@ -243,8 +243,10 @@ def _parsed(results: dict[Family, object]) -> dict[str, object]:
     }
 
 
-async def test_an_actor_without_the_very_weights_refuses(platform: Services) -> None:
-    await recorded(platform, [])
+async def test_an_actor_without_the_very_weights_refuses(
+    platform: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody listens there
     plan = service_plan({"activity": {"version": "1", "sha256": "0" * 64}})
 
     actor = by_data.Measurer(plan.pins, plan.options, False, platform.settings)
