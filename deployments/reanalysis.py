@@ -58,10 +58,12 @@ async def _measured(
     application = os.environ.get(APPLICATION)
     if application and await _through_the_lane(plan, hand, len(left)):
         hand.log(f"{len(left)} recordings, through the models that serve.")
+        hand.progress({"by": "lane", "actors": 0})
         conductor = serve.get_deployment_handle("Conductor", application)
         return by_lane.measure(plan, hand, left, RemoteAnalyzer(conductor))
     pool = by_data.room()
     hand.log(f"{len(left)} recordings, on Ray Data: {pool}.")
+    hand.progress({"by": "data", "actors": pool.actors})
     return by_data.measure(plan, hand, left, pool)
 
 

@@ -7,7 +7,7 @@ import torch
 
 from cli.bench import takes
 from deployments.host import HostSpec
-from deployments.start import read
+from deployments.profiles import read
 from models import engines, graph
 from models.graph import FAMILIES
 

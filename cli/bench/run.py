@@ -13,7 +13,7 @@ TITLE = """# Benchmarks
 
 Written by `make bench` (`vocality bench`), never by hand. Peers are measured beside us, on the same
 machine, in the same run; read figures as ratios."""
-PARTS = ("graph", "http", "transcript", "gpu")
+PARTS = ("graph", "http", "transcript", "reanalysis", "gpu")
 console = Console()
 
 
@@ -36,12 +36,13 @@ def run(only: str | None, output: Path | None) -> None:
 
 
 def _measured(part: str) -> list[Section]:
-    from cli.bench import in_process, on_gpu, over_http, transcribing
+    from cli.bench import in_process, on_gpu, over_http, reanalysing, transcribing
 
     measures: dict[str, Callable[[], list[Section]]] = {
         "graph": lambda: [in_process.measure()],
         "http": lambda: list(over_http.measure()),
         "transcript": lambda: [transcribing.measure()],
+        "reanalysis": reanalysing.measure,
         "gpu": lambda: [on_gpu.measure()],
     }
     return measures[part]()
