@@ -25,6 +25,7 @@ APPLICATION = "VOCALITY_JOB_APPLICATION"  # the platform's own name in Serve, fo
 FEW = 500  # recordings: below it, starting engines costs more than waiting for idle ones
 WAVE = 5000  # recordings handed out at once
 NEWS_S = 1.0  # between two counts of progress
+COUNTING = 20  # times as long as a count takes nothing is counted: of a million rows it takes long
 
 
 async def run(asked: Json, hand: Hand) -> Json:
@@ -102,10 +103,12 @@ class _Progress:
             await self.show()
 
     async def show(self, **more: str) -> None:
+        started = time.monotonic()
         async with self._hand.transaction() as session:
             found = await selecting.counts(session, self._plan, self._hand.job_id)
         self._hand.progress({**found.shown(), **more})
-        self._next = time.monotonic() + NEWS_S
+        now = time.monotonic()
+        self._next = now + max(NEWS_S, COUNTING * (now - started))
 
 
 async def _compare(plan: Reanalysing, hand: Hand) -> Json:

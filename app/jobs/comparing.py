@@ -23,9 +23,9 @@ from app.jobs.report import (
     by_effect,
 )
 from app.jobs.schemas import Pin, Reanalysing
-from app.jobs.selecting import FAILED, counts, digest, selected, settled
+from app.jobs.selecting import counts, digest, selected, settled
 from app.tables import AnalysisRow, Json, Reanalysis, Recording, State
-from models.results import Family
+from models.results import Family, Reason
 
 CHUNK = 200  # recordings compared at once
 
@@ -60,7 +60,7 @@ class _Gathered:
 
     def add(self, recording_id: str, new: _Found, old: _Found | None) -> None:
         self.results += 1
-        if new.reason == FAILED:
+        if new.reason == Reason.failed:
             self.failed += 1
             self.failures.append((recording_id, new.detail))
         if old is None:

@@ -16,7 +16,6 @@ from models.engine import Options
 from models.graph import closure, inputs_of
 from models.results import Family, schema_digest
 
-FAILED = "failed"  # models.results.Reason: what a recording's result says when there is none
 ROLES = ("champion", "challenger", "shadow", "previous")
 
 
@@ -123,8 +122,8 @@ def settled(asked: Reanalysing, job_id: str) -> ColumnElement[bool]:
 
 
 def not_failed() -> ColumnElement[bool]:
-    reason = Reanalysis.result["absent"]["reason"].astext
-    return func.coalesce(reason, "") != FAILED
+    """By a small column: a result with its frames is nothing to count by."""
+    return func.jsonb_typeof(Reanalysis.measured) != "null"
 
 
 @dataclass(frozen=True, slots=True)

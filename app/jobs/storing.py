@@ -26,12 +26,13 @@ class Measured:
     recording_id: str
     family: Family
     result: str
-    values: str  # {measure: value}
+    values: str  # {measure: value}; null where the measuring itself failed
 
 
 def of_result(recording_id: str, family: Family, result: FamilyResult) -> Measured:
+    failed = result.absent is not None and result.absent.reason == Reason.failed
     plain = {name: measure.value for name, measure in result.measures.items()}
-    values = to_json(plain).decode()
+    values = to_json(None if failed else plain).decode()
     return Measured(recording_id, family, _NUL.sub(r"\1", result.model_dump_json()), values)
 
 
