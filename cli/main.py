@@ -113,6 +113,41 @@ def evaluate(
 
 
 @app.command()
+def retrain(
+    family: Annotated[str, typer.Argument(help="pitch, activity, emotion, clarity or transcript.")],
+    minutes: Annotated[float, typer.Option(help="Of learning alone.")] = 25.0,
+    seed: Annotated[int, typer.Option(help="Of all chance.")] = 0,
+    workers: Annotated[int, typer.Option(help="0: in the job's own process.")] = 0,
+    corpora: Annotated[
+        str | None, typer.Option(help="Comma list of dataset folders under VOCALITY_CORPORA.")
+    ] = None,
+    recordings: Annotated[
+        bool, typer.Option("--recordings", help="Takes whose owners consent to training.")
+    ] = False,
+    synthesis: Annotated[bool, typer.Option(help="Voices made up.")] = True,
+    base: Annotated[str | None, typer.Option(help="Version whose weights are the start.")] = None,
+    watch: Annotated[bool, typer.Option(help="Stay until it ends.")] = True,
+    server: Annotated[str | None, typer.Option(help="The platform's address.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The job, as JSON.")] = False,
+) -> None:
+    """Train a version anew; the gate decides, and nothing is rolled out by itself."""
+    from cli import retrain as verb
+
+    names = [name.strip() for name in (corpora or "").split(",") if name.strip()]
+    verb.run(
+        family,
+        minutes=minutes,
+        seed=seed,
+        workers=workers,
+        base=base,
+        sources={"synthesis": synthesis, "corpora": names, "recordings": recordings},
+        server=server,
+        watched=watch,
+        as_json=as_json,
+    )
+
+
+@app.command()
 def reanalyze(
     families: Annotated[str, typer.Argument(help="Comma list, e.g. pitch,prosody.")],
     version: Annotated[

@@ -129,9 +129,9 @@ def fit(
         recent.loss += _learn(network, loss, on(next(batches), device), optimiser, plan)
         step += 1
         if step % plan.every == 0 or seconds - recent.seconds > plan.at_least_s:
-            _keep(network, optimiser, step, seconds, plan.checkpoint)
-            report(step, {"loss": recent.loss / (step - recent.step), "minutes": seconds / 60})
-            recent = _Recent(step, seconds)
+            recent = _note(network, optimiser, (step, seconds), recent, plan, report)
+    if step > recent.step:
+        _note(network, optimiser, (step, seconds), recent, plan, report)
     network.to("cpu").eval()
     return step
 
@@ -143,6 +143,21 @@ class _Recent:
     step: int
     seconds: float
     loss: float = 0.0
+
+
+def _note(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    now: tuple[int, float],
+    recent: _Recent,
+    plan: Plan,
+    report: Report,
+) -> _Recent:
+    """Keep a checkpoint, then say how it goes: whoever stops it now loses nothing."""
+    step, seconds = now
+    _keep(network, optimiser, step, seconds, plan.checkpoint)
+    report(step, {"loss": recent.loss / (step - recent.step), "minutes": seconds / 60})
+    return _Recent(step, seconds)
 
 
 def _learn(

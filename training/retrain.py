@@ -13,6 +13,8 @@ from models import weights
 from models.results import Version
 from training.loop import Run, Trained
 
+SHIPPED = ("pitch", "activity", "emotion", "clarity")  # families whose weights a release brings
+
 log = logging.getLogger(__name__)
 
 
@@ -47,7 +49,7 @@ def _how(recipe: str, run: Run) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="training.retrain", description=__doc__)
-    parser.add_argument("recipe", help="a module of training.recipes: pitch, activity, emotion")
+    parser.add_argument("recipe", choices=SHIPPED, help="a module of training.recipes")
     parser.add_argument("--version", default="1", help="of the weights to write")
     parser.add_argument("--minutes", type=float, default=25.0, help="of CPU time, training alone")
     parser.add_argument("--corpora", type=Path, default=Path("../shared/data"))

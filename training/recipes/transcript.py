@@ -77,6 +77,8 @@ def retrain(run: Run) -> Learnt:
         run.minutes,
         LEARNING_RATE,
         weight_decay=0.0,
+        warm_up_steps=10,
+        every=20,
         checkpoint=run.checkpoints / "transcript.pt",
         device=run.device,
     )
