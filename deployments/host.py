@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 from ray import serve
 
@@ -16,8 +15,8 @@ from deployments.batcher import Batcher, Limits
 from deployments.faults import Fault, Faulty
 from deployments.observing import fault_of
 from deployments.placement import Placement, deploy
-from models import graph
-from models.audio import ANALYSIS_RATE, Audio
+from models import graph, warming
+from models.audio import Audio
 from models.engine import Options, Task, Unavailable
 from models.graph import Answer
 from models.results import Family, FamilyResult
@@ -134,18 +133,10 @@ class AnalyzerHost:
         An engine that cannot answer here answers nobody.
         """
         started = time.perf_counter()
-        t = np.arange(ANALYSIS_RATE) / ANALYSIS_RATE
-        take = Audio((0.3 * np.sin(2 * np.pi * 220 * t)).astype(np.float32), ANALYSIS_RATE)
-        results: dict[Family, FamilyResult] = {}
-        wanted = tuple(self.engines)
-        for family in graph.closure(wanted):
-            if family not in self.engines:
-                continue
-            needs = {n: results[n] for n in graph.inputs_of(family, wanted) if n in results}
-            if len(needs) == len(graph.inputs_of(family, wanted)):
-                [results[family]] = self._answer(self.engines[family], [Task(take, needs)])
-                self._judge(family, fault_of(results[family]), strict)
-        log.info("warm after %.1f s: %s", time.perf_counter() - started, sorted(results))
+        for family, engine in list(self.engines.items()):
+            [result] = self._answer(engine, [warming.task()])
+            self._judge(family, fault_of(result), strict)
+        log.info("warm after %.1f s: %s", time.perf_counter() - started, sorted(self.engines))
 
     def _judge(self, family: Family, fault: str | None, strict: bool) -> None:
         if fault and strict:

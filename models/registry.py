@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from models import registry_server
 from models.registry_entries import PERCENT, Aliases, Entry, Facts, entry_of
-from models.registry_publishing import register
+from models.registry_publishing import register, require_family
 from models.registry_server import LOOK, RegistryUnavailable
 from models.shipped import file_digest
 
@@ -139,6 +139,7 @@ def write_aliases(family: str, wanted: Aliases) -> None:
     """
 
     def write(client: "MlflowClient") -> None:
+        require_family(client, family)
         now = _aliases(client, client.get_registered_model(family))
         _write_share(client, family, now, wanted)
         for alias in NAMED:

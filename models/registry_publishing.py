@@ -79,9 +79,7 @@ def _register(
 ) -> str:
     if known := _known(client, family, facts.sha256):
         return known[0]
-    if not client.search_registered_models(f"name = '{family}'"):
-        with contextlib.suppress(Exception):  # another process was first
-            client.create_registered_model(family)
+    require_family(client, family)
     source, run_id = _upload(client, family, files, facts, run_id)
     made = client.create_model_version(
         family,
@@ -95,6 +93,13 @@ def _register(
     if first != str(made.version):  # another process registered the same at the same time
         client.delete_model_version(family, str(made.version))
     return first
+
+
+def require_family(client: "MlflowClient", family: str) -> None:
+    """Make the registry know the family, if it does not."""
+    if not client.search_registered_models(f"name = '{family}'"):
+        with contextlib.suppress(Exception):  # another process was first
+            client.create_registered_model(family)
 
 
 def _known(client: "MlflowClient", family: str, sha256: str) -> list[str]:

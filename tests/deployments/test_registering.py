@@ -239,6 +239,8 @@ async def test_the_checkpoint_that_an_operator_configured_has_a_rollout_and_stay
     assert "transcript" not in labels
     assert (await rollout(platform, "transcript")).champion == "configured"
     assert (await versions(platform, "transcript"))["configured"].tags == {"checkpoint": "tiny"}
+    await registering.push_wish(await rollout(platform, "transcript"))
+    assert await registering.read_aliases("transcript") == Aliases(champion="configured")
 
 
 def _client() -> "MlflowClient":
