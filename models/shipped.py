@@ -12,7 +12,7 @@ from models.results import Family
 
 FOLDER = Path(__file__).parent / "weights"
 MANIFEST = "manifest.json"
-PROFILES = "profiles.json"  # see training/profiling.py
+PROFILES = "profiles.json"  # see training/shipping.py
 SOURCES = Path(__file__).parent
 
 # What computes a family that has no weights: a change of any of these is another version.
