@@ -1,6 +1,7 @@
 """Reanalysis by engines of its own: Ray Data over actors that run the graph in one process."""
 
 import asyncio
+import os
 import queue
 import threading
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ BLOCK_S = 600.0  # of audio in a block, but for a longer take alone
 BATCH_S, GPU_BATCH_S = 60.0, 600.0  # of padded audio measured together
 POOL = {"pool": "batch"}  # label of nodes that are there for work like this
 LOOK_S = 0.2  # between two looks whether to stop
+STEP_BACK = 10  # niceness: those who wait online go first
 SUSPECTS = 64  # recordings that are measured alone after an actor was lost
 
 Rows = dict[str, list[str]]
@@ -144,7 +146,7 @@ def _dataset(plan: Reanalysing, hand: Hand, left: Sequence[Waiting], room: Room)
 
 
 def _arguments(plan: Reanalysing, hand: Hand, room: Room) -> tuple[object, ...]:
-    return dict(plan.pins), plan.options, room.num_gpus > 0, hand.settings
+    return dict(plan.pins), plan.options, room.num_gpus > 0, hand.settings, STEP_BACK
 
 
 def blocks(left: Sequence[Waiting]) -> Iterator[list[Waiting]]:
@@ -212,10 +214,16 @@ class Measurer:
     tests as a plain class."""
 
     def __init__(
-        self, pins: Mapping[Family, Pin], options: Options, on_gpu: bool, settings: Settings
+        self,
+        pins: Mapping[Family, Pin],
+        options: Options,
+        on_gpu: bool,
+        settings: Settings,
+        niceness: int = 0,
     ) -> None:
         from models import engines, weights  # torch comes with them: only the actor pays
 
+        os.nice(niceness)
         engines.limit(1)
         self._batch_s = GPU_BATCH_S if on_gpu else BATCH_S
         self._options = options

@@ -33,6 +33,7 @@ from deployments.reanalysis import APPLICATION
 
 ROOT = Path(__file__).resolve().parents[1]
 
+STEP_BACK = 10  # niceness: those who wait online go first
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 Run = Callable[[Json, Hand], Any]  # a result as JSON, or a coroutine that gives it
@@ -49,7 +50,9 @@ def launch() -> Launch:
     }
     if not environment.get("CUDA_VISIBLE_DEVICES"):  # empty in a replica that asked for no GPU
         environment.pop("CUDA_VISIBLE_DEVICES", None)
-    if runtime := {k: v for k, v in context.runtime_env.items() if k == "working_dir"}:
+    if runtime := {
+        k: v for k, v in context.runtime_env.items() if k in ("working_dir", "env_vars")
+    }:
         environment["RAY_JOB_CONFIG_JSON_ENV_VAR"] = json.dumps({"runtime_env": runtime})
     if application := _application():
         environment[APPLICATION] = application
@@ -65,7 +68,7 @@ def _application() -> str | None:
 
 def main(job_id: str, token: str) -> None:
     """The whole life of a driver."""
-    _end_with_parent()
+    _step_back()
     found = settings()
     asked, kind, owner_id = asyncio.run(_row(found, job_id))
     with Hand(found, job_id, token, owner_id) as hand:
@@ -81,8 +84,9 @@ def main(job_id: str, token: str) -> None:
             _broken(kind, hand, error)
 
 
-def _end_with_parent() -> None:
-    """Told to let go where whoever started it is killed."""
+def _step_back() -> None:
+    """Ends with its parent, also where that is killed; and is in nobody's way."""
+    os.nice(STEP_BACK)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

@@ -159,4 +159,6 @@ async def get_job_report(job_id: Existing, services: ServicesDep) -> Response:
 )
 async def get_job_report_page(job_id: Existing, services: ServicesDep) -> HTMLResponse:
     """The same as a page of its own that needs nothing else."""
-    return HTMLResponse(page.html(await service.report(services, job_id)))
+    policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    shown = page.html(await service.report(services, job_id))
+    return HTMLResponse(shown, headers={"Content-Security-Policy": policy})

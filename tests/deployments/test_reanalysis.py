@@ -191,7 +191,7 @@ POISON = "recordings/poison/master"
 async def test_a_recording_that_ends_its_process_fails_alone(
     platform: Services, cluster: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = await recorded(platform, [wav(tone(220.0, 0.2))] * 3)
+    names = await recorded(platform, [wav(tone(220.0, 0.5))] * 3)
     job = await asked(platform)
     plan, hand = service.asked_of(job), Hand(platform.settings, job.id, "", ACTOR.id)
     waits = [wait(name) for name in names]
