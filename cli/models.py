@@ -7,6 +7,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
+from app.settings import settings
+from cli import tracking
 from models import registry, shipped, weights
 from models.registry import Aliases, Entry, RegistryUnavailable
 from models.whisper_checkpoints import FetchFailed, cache
@@ -18,6 +20,7 @@ errors = Console(stderr=True)
 def list_versions() -> None:
     console = Console()
     console.print(_shipped())
+    tracking.find(settings())
     try:
         entries, aliases = registry.versions(), registry.aliases()
     except RegistryUnavailable as error:
@@ -28,6 +31,7 @@ def list_versions() -> None:
 
 
 def show(family: str, version: str) -> None:
+    tracking.find(settings())
     try:
         wanted = f"{family}/{version}" if version.isdecimal() else f"{family}@{version}"
         entry = registry.read(*registry.resolve(f"models:/{wanted}"))

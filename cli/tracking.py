@@ -13,6 +13,7 @@ import psycopg
 from psycopg.errors import DuplicateDatabase
 from sqlalchemy import make_url
 
+from app.settings import Settings
 from cli.ports import free_port
 
 LEAN = {
@@ -21,6 +22,7 @@ LEAN = {
     "DO_NOT_TRACK": "true",
 }
 STOP_S = 10
+ADDRESS = "address"  # the file that says where our own server answers
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
@@ -47,10 +49,20 @@ def server(database_url: str, home: Path) -> Iterator[str]:
             start_new_session=True,  # it has children: all end together
             preexec_fn=_step_back,
         )
+    address = f"http://127.0.0.1:{port}"
     try:
-        yield f"http://127.0.0.1:{port}"
+        (folder / ADDRESS).write_text(address)
+        yield address
     finally:
+        (folder / ADDRESS).unlink(missing_ok=True)
         _end(process)
+
+
+def find(settings: Settings) -> None:
+    """The registry of the settings, or else of the platform that runs here, for this process."""
+    said = settings.home / "mlflow" / ADDRESS
+    if settings.mlflow_tracking_uri is None and said.exists():
+        os.environ["MLFLOW_TRACKING_URI"] = said.read_text()
 
 
 def _step_back() -> None:
