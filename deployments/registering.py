@@ -20,7 +20,7 @@ from app.tables import Gate, ModelVersion, Rollout
 from models import registry
 from models import shipped as release
 from models.registry import Aliases, Entry
-from models.results import Family, schema_digest
+from models.results import RESULT_TYPES, Family, schema_digest
 from models.shipped import Shipped
 
 RELEASE, REGISTRY = "release", "registry"  # who acts when nobody did
@@ -67,7 +67,8 @@ async def push_versions(sessions: Sessions) -> None:
 
 async def pull_versions(sessions: Sessions) -> None:
     """Make the table hold what the registry holds. Raises RegistryUnavailable."""
-    entries = await asyncio.to_thread(registry.versions)
+    found = await asyncio.to_thread(registry.versions)
+    entries = [entry for entry in found if entry.family in RESULT_TYPES]
     async with database.outages(), sessions.begin() as session:
         for family in {entry.family for entry in entries}:
             await _make_room(session, family, [e for e in entries if e.family == family])

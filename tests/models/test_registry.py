@@ -8,9 +8,11 @@ from uuid import uuid4
 import pytest
 import torch
 
-from models import registry, weights
+from models import engines, registry, weights
 from models.registry import Aliases, RegistryUnavailable
+from models.results import Version
 from models.weights import WeightsUnavailable
+from tests import checkpoints
 
 
 @pytest.fixture
@@ -91,6 +93,15 @@ def test_weights_come_from_the_registry_by_digest_and_then_from_the_cache(
     kept.unlink()
     with pytest.raises(WeightsUnavailable, match="cannot be reached"):
         weights.load(family, version, sha256=digest(path))
+
+
+def test_a_whisper_checkpoint_comes_by_digest_too(registry_server: str, tmp_path: Path) -> None:
+    path = checkpoints.write(tmp_path)
+    version = register("transcript", path)
+
+    stated = engines.load("transcript", version, sha256=digest(path)).version
+
+    assert stated == Version(name="transcript", version=version, sha256=digest(path), licence="MIT")
 
 
 def test_aliases_and_the_share_are_what_was_wished(
