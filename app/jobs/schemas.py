@@ -50,7 +50,7 @@ class Selection(BaseModel):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if self.ids is not None and self.model_fields_set != {"ids"}:
+        if self.ids is not None and self.model_dump(exclude={"ids"}, exclude_defaults=True):
             raise ValueError("Name ids or a filter, not both.")
         return self
 

@@ -120,6 +120,7 @@ async def test_what_is_asked_is_decided_written_down_and_found_again(
         ({"selection": {"ids": [ids.new("rec")]}}, "unknown_recording"),
         ({"selection": {"owner_id": "usr_nobody"}}, "empty_selection"),
         ({"selection": {"ids": ["rec_1"]}}, "invalid_request"),
+        ({"selection": {"ids": [ids.new("rec")], "owner_id": "usr_ada"}}, "invalid_request"),
         ({"selection": {"created_from": "2026-01-01T00:00:00"}}, "invalid_request"),
     ],
 )
@@ -143,6 +144,7 @@ async def test_a_selection_is_a_filter_or_ids(rosa: Client, takes: list[str]) ->
     for selection in selections:
         reply = await rosa.post("/v1/jobs/reanalysis", json=PITCH | {"selection": selection})
         found.append(reply.json()["progress"]["recordings"])
+        Reanalysing.model_validate(reply.json()["asked"])  # as its driver reads it
 
     assert found == [2, 2, 2, 3]
 
