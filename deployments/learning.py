@@ -1,6 +1,7 @@
 """Learning under Ray Train: in this process, or by workers that go on where one was killed."""
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -107,6 +108,7 @@ Telling = Callable[[Run, int, Figures], None]
 
 
 def _fit(lesson: Lesson, telling: Telling) -> None:
+    logging.getLogger("ray.train").setLevel(logging.WARNING)  # it would print every report
     gpus = bool(lesson.workers) and ray.cluster_resources().get("GPU", 0) >= lesson.workers
     trainer = TorchTrainer(
         _study,

@@ -98,7 +98,7 @@ class Plan:
     warm_up_steps: int = 50
     clip_norm: float = 1.0
     every: int = 100  # steps between reports and checkpoints
-    at_least_s: float = 10.0  # or so many seconds, if that is sooner
+    at_least_s: float = 5.0  # or so many seconds, if that is sooner
     checkpoint: Path | None = None  # resumed from if it is there
     device: str = "cpu"
 
@@ -128,7 +128,7 @@ def fit(
         _set_rate(optimiser, plan, step, seconds / 60 / plan.minutes)
         recent.loss += _learn(network, loss, on(next(batches), device), optimiser, plan)
         step += 1
-        if step % plan.every == 0 or seconds - recent.seconds > plan.at_least_s:
+        if step - recent.step >= plan.every or seconds - recent.seconds > plan.at_least_s:
             recent = _note(network, optimiser, (step, seconds), recent, plan, report)
     if step > recent.step:
         _note(network, optimiser, (step, seconds), recent, plan, report)

@@ -313,7 +313,7 @@ def test_a_killed_worker_goes_on_where_its_checkpoint_was(
     lesson = Lesson(
         family="activity",
         work=tmp_path,
-        minutes=0.6,
+        minutes=0.27,
         seed=0,
         split=dataset.gathered(corpora, ["voices"]).split,
         synthesis=False,
