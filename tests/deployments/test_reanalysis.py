@@ -27,6 +27,7 @@ from app.services import Services
 from app.tables import Job, JobState, ModelVersion, Reanalysis, Recording, Rollout
 from deployments import by_data, by_lane, jobs
 from deployments.hand import Failed, Hand
+from deployments.measuring import Measurer
 from models import engines, graph
 from models.audio import UnreadableAudio
 from models.decode import decode
@@ -175,7 +176,7 @@ async def test_killed_at_40_percent_paused_and_resumed_each_recording_is_measure
     ]
 
 
-class Poisoned(by_data.Measurer):
+class Poisoned(Measurer):
     """An engine that one of the recordings ends, with the process it is in."""
 
     def measure(self, table: pa.Table) -> pa.Table:
@@ -220,7 +221,7 @@ async def test_an_actor_gives_the_numbers_of_one_process(platform: Services) -> 
     plan = service.asked_of(await asked(platform, families))
     missing = wait(ids.new("rec"), families)
 
-    actor = by_data.Measurer(plan.pins, plan.options, False, platform.settings)
+    actor = Measurer(plan.pins, plan.options, False, platform.settings)
     table = by_data._table([*(wait(name, families) for name in names), missing])
     rows = by_data._read((await asyncio.to_thread(actor, table)).to_pydict())
 
@@ -250,7 +251,7 @@ async def test_an_actor_without_the_very_weights_refuses(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody listens there
     plan = service_plan({"activity": {"version": "1", "sha256": "0" * 64}})
 
-    actor = by_data.Measurer(plan.pins, plan.options, False, platform.settings)
+    actor = Measurer(plan.pins, plan.options, False, platform.settings)
 
     with pytest.raises(Failed, match="activity"):
         by_data._read(actor(by_data._table([wait("rec_1")])).to_pydict())
