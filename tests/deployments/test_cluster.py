@@ -10,7 +10,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from deployments.api import PlatformSpec
 from deployments.host import HostSpec
 from deployments.placement import Placement
-from deployments.start import read
+from deployments.profiles import read
 
 
 @pytest.fixture
