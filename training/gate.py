@@ -2,8 +2,9 @@
 
 Both are judged on the same material of held-out speakers, and compared speaker by speaker: a
 slice is worse when the whole 95 % interval of the difference (bootstrap over speakers) says so,
-and the target is better when the whole interval says that. So a chance of a few percent remains
-that a slice of no difference holds an equal version back; none is let through for lack of data.
+however small it is, and the target is better when the whole interval says that. The intervals are
+not corrected for how many slices there are: each has a chance of about one in forty of holding
+back a version that is no worse there. None is let through for lack of data.
 """
 
 import math

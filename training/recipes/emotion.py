@@ -25,6 +25,7 @@ CORPUS, FOREIGN = "ravdess", "emodb"
 SMOOTHING = 0.05
 SHRINKAGE = 0.04  # of the discriminant's covariance towards a multiple of the identity
 MOST_STEPS = 1_000_000  # of a member: the steps of the next are counted from there
+NEVER = -100.0  # log-odds of a category of which there was no clip
 CONFIDENCE = 0.25  # of the discriminant: it takes the variants of a clip for different clips
 
 
@@ -47,12 +48,13 @@ def retrain(run: Run) -> Learnt:
     """From labelled clips of any source; what is not labelled as a category is left out.
 
     Recordings without labels teach nothing here: what the champion hears in them is what it
-    knows already, and its errors with it. Calibrated on speakers of its own, as far as there are.
+    knows already, and its errors with it. Calibrated on the held-out speakers, as no others are
+    new to the weights it starts from; what the gate looks at does not depend on that.
     """
-    within = data.by_speaker(labelled(run.split.train if run.split else []))
-    if not within.train:
+    clips = labelled(run.split.train if run.split else [])
+    if not clips:
         raise NothingToLearn(f"No clip is labelled with one of {', '.join(CATEGORIES)}.")
-    known = expressions.material(within.train, CATEGORIES, run.rng())
+    known = expressions.material(clips, CATEGORIES, run.rng())
     network = learn(
         known,
         CATEGORIES,
@@ -62,9 +64,11 @@ def retrain(run: Run) -> Learnt:
         report=run.report,
         run=run,
     )
-    own = judged(network, within.held_out or within.train, CATEGORIES)
-    figures = emotion_metrics.figures(own, own)
-    return Learnt(network.state_dict(), metadata(figures), {"clips": float(len(within.train))})
+    apart = labelled(run.split.held_out if run.split else [])
+    own = judged(network, apart or clips, CATEGORIES)
+    found = emotion_metrics.figures(own, own)
+    figures = {name: float(np.nan_to_num(value)) for name, value in found.items()}  # few speakers
+    return Learnt(network.state_dict(), metadata(figures), {"clips": float(len(clips))})
 
 
 def labelled(clips: Sequence[data.Clip]) -> list[data.Clip]:
@@ -142,14 +146,18 @@ def _discriminate(linear: nn.Linear, standard: Tensor, known: Material, categori
     _, variants, count = standard.shape
     x = standard.reshape(-1, count).double()
     wanted = torch.from_numpy(known.categories).repeat_interleave(variants)
-    means = torch.stack([x[wanted == one].mean(0) for one in range(categories)])
+    there = torch.bincount(wanted, minlength=categories) > 0
+    means = torch.stack(
+        [x[wanted == one if there[one] else slice(None)].mean(0) for one in range(categories)]
+    )
     far = x - means[wanted]
     spread = far.T @ far / len(x)
     even = spread.diagonal().mean() * torch.eye(count, dtype=x.dtype)
     weights = torch.linalg.solve((1 - SHRINKAGE) * spread + SHRINKAGE * even, means.T).T
+    bias = -CONFIDENCE / 2 * (means * weights).sum(1)
     with torch.no_grad():
-        linear.weight.copy_(CONFIDENCE * weights)
-        linear.bias.copy_(-CONFIDENCE / 2 * (means * weights).sum(1))
+        linear.weight.copy_(CONFIDENCE * weights * there[:, None])
+        linear.bias.copy_(torch.where(there, bias, NEVER))
 
 
 def loss(member: Member, batch: Batch) -> Tensor:

@@ -61,13 +61,17 @@ def retrain(run: Run) -> Learnt:
     """From clips of any source and voices made up.
 
     No clip needs a label: WORLD takes it apart and puts it together on a contour that we choose,
-    so that its F0 is exact whoever spoke it, users' recordings too.
+    so that its F0 is exact whoever spoke it, users' recordings too. The confidence is calibrated
+    on speakers that the network has not heard: of the held-out ones where it had a start, as that
+    may have heard all others; what the gate looks at does not depend on it.
     """
-    within = data.by_speaker(run.split.train if run.split else [])
-    pools = material(within.train, run)
+    split = run.split or data.Split([], [])
+    within = data.by_speaker(split.train)
+    pools = material(split.train if run.base else within.train, run)
     if not pools:
         raise NothingToLearn("There are neither clips nor voices made up.")
-    return _learnt(pools, tuned_by(within.held_out, run.work) or made_up(run.work), run)
+    tuning = tuned_by(split.held_out if run.base else within.held_out, run.work)
+    return _learnt(pools, tuning or made_up(run.work), run)
 
 
 def _learnt(pools: Mapping[str, Sequence[Known]], tuning: Sequence[Known], run: Run) -> Learnt:
