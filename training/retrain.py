@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from models import weights
+from models import shipped, weights
 from models.results import Version
 from training.loop import Run, Trained
 
@@ -18,7 +18,7 @@ SHIPPED = ("pitch", "activity", "emotion", "clarity")  # families whose weights 
 log = logging.getLogger(__name__)
 
 
-def retrain(name: str, version: str, run: Run, folder: Path = weights.FOLDER) -> Version:
+def retrain(name: str, version: str, run: Run, folder: Path = shipped.FOLDER) -> Version:
     """Train by the recipe called `name` and write NAME-VERSION.safetensors into `folder`."""
     recipe = importlib.import_module(f"training.recipes.{name}")
     torch.manual_seed(run.seed)
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=25.0, help="of CPU time, training alone")
     parser.add_argument("--corpora", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, default=Path("/tmp/vocality-training"))
-    parser.add_argument("--folder", type=Path, default=weights.FOLDER, help="for the weights")
+    parser.add_argument("--folder", type=Path, default=shipped.FOLDER, help="for the weights")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
