@@ -16,7 +16,7 @@ from app.rollouts import guardrails, keeping, service
 from app.rollouts.guardrails import Limits
 from app.services import Services
 from app.tables import Rollout
-from deployments import registering
+from deployments import burying, registering
 from deployments.reconciler import Create, Delete, Fleet, Plan, Reroute, Step, Wish
 from models.registry import RegistryUnavailable
 from models.results import Family
@@ -126,6 +126,7 @@ class Operator:
                 rows = await service.every(session)
             for row in rows:
                 await self._agree(row)
+            await burying.bury_all(self.services.sessions, self.services.settings)
         except RegistryUnavailable:
             await asyncio.sleep(REGISTRY_AWAY_S)
 

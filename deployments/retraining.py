@@ -1,8 +1,8 @@
 """One retraining, from its sources to a version in the registry: what a job's driver runs.
 
 The run in MLflow is opened and closed here, whatever becomes of the workers: FINISHED, FAILED,
-or KILLED where it was told to stop. A driver that is killed itself leaves it open, and whoever
-finds the dead job calls `bury`. A version is registered last and whole, after the gate.
+or KILLED where it was told to stop. A driver that is killed itself leaves it open, and
+deployments.burying closes it. A version is registered last and whole, after the gate.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from app.jobs.retraining import RetrainingIn
-from app.settings import Settings
 from app.tables import Gate, Json
 from deployments import bringing, consenting, learning
 from deployments.bringing import Known
+from deployments.burying import workplace
 from deployments.hand import Failed, Hand, Stopped
 from deployments.learning import Lesson
 from models import registry_publishing
@@ -48,21 +48,6 @@ async def run(asked: Json, hand: Hand) -> Json:
     finally:
         if hand.why != "pause":
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-
-
-def bury(job_id: str, settings: Settings | None = None) -> list[str]:
-    """After a driver that died: its run becomes FAILED, its copies of recordings go.
-
-    Safe to repeat; the ids of the runs that were still open. Raises RegistryUnavailable.
-    """
-    if settings:
-        shutil.rmtree(workplace(settings, job_id), ignore_errors=True)
-    return tracking.bury(job_id)
-
-
-def workplace(settings: Settings, job_id: str) -> Path:
-    """Where a job's material and checkpoints lie; on a cluster `home` is seen by every worker."""
-    return settings.home.resolve() / "retraining" / job_id
 
 
 @asynccontextmanager

@@ -22,8 +22,8 @@ from app import consents, ids
 from app.jobs.retraining import RetrainingIn
 from app.services import Services
 from app.settings import Settings
-from app.tables import Recording
-from deployments import consenting, learning, retraining
+from app.tables import Job, Recording
+from deployments import burying, consenting, learning, retraining
 from deployments.hand import Failed, Hand, Stopped
 from deployments.learning import Lesson
 from models import registry
@@ -135,7 +135,7 @@ async def test_a_retraining_leaves_a_version_and_all_that_speaks_for_it(
     assert entry.facts.metrics["auc"] < entry.facts.metrics["champion_auc"]
     aliases = registry.read_aliases("activity")
     assert aliases is None or result["version"] not in (aliases.champion, aliases.challenger)
-    assert not retraining.workplace(here, hand.job_id).exists()
+    assert not burying.workplace(here, hand.job_id).exists()
 
 
 async def recorded(platform: Services, owners: list[str]) -> dict[str, str]:
@@ -222,7 +222,7 @@ async def test_told_to_stop_it_leaves_a_killed_run_and_no_version(
 
     assert run_of(hand.job_id).info.status == "KILLED"
     assert len(registry.versions()) == before
-    assert not retraining.workplace(here, hand.job_id).exists()
+    assert not burying.workplace(here, hand.job_id).exists()
 
 
 async def test_what_cannot_be_learnt_from_fails_with_a_sentence(
@@ -283,14 +283,16 @@ async def test_a_killed_driver_leaves_a_run_to_bury_and_no_half_version(
     await driver.wait()
 
     assert run_of(job_id).info.status == "RUNNING"
-    buried = retraining.bury(job_id, here)
+    async with platform.transaction() as session:
+        lost = {"kind": "retraining", "owner_id": "usr_rosa", "asked": {}, "state": "failed"}
+        session.add(Job(id=job_id, **lost))
+    buried = await burying.bury_all(platform.sessions, here)
 
-    run = run_of(job_id)
-    assert buried == [run.info.run_id]
-    assert run.info.status == "FAILED"
-    assert not retraining.workplace(here, job_id).exists()
+    assert buried == [job_id]
+    assert run_of(job_id).info.status == "FAILED"
+    assert not burying.workplace(here, job_id).exists()
     assert len(registry.versions()) == before
-    assert retraining.bury(job_id, here) == []
+    assert await burying.bury_all(platform.sessions, here) == []
 
 
 @pytest.fixture

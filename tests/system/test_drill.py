@@ -1,7 +1,5 @@
 """The rollout drill at laptop size: every step under load from another process, no request lost."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from cli.drills import run
@@ -11,8 +9,8 @@ pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")
-def outcomes() -> Iterator[dict[str, Outcome]]:
-    yield {outcome.drill: outcome for outcome in run.drills(watch_s=3.0)}
+def outcomes() -> dict[str, Outcome]:
+    return {outcome.drill: outcome for outcome in run.drills(watch_s=3.0)}
 
 
 @pytest.mark.parametrize("name", STEPS)
