@@ -20,6 +20,7 @@ def test_every_network_that_ships_is_described() -> None:
         assert profile.counted.takes >= 50, family
         assert "confidence" in profile.edges
         assert found.memory_bytes > 0
+        assert found.metrics
         assert len(found.data_digest) == len(found.code_digest) == 64
 
 
