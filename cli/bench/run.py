@@ -13,7 +13,7 @@ TITLE = """# Benchmarks
 
 Written by `make bench` (`vocality bench`), never by hand. Peers are measured beside us, on the same
 machine, in the same run; read figures as ratios."""
-PARTS = ("graph", "http", "transcript", "reanalysis", "gpu")
+PARTS = ("graph", "http", "transcript", "reanalysis", "rollout", "gpu")
 console = Console()
 
 
@@ -36,13 +36,14 @@ def run(only: str | None, output: Path | None) -> None:
 
 
 def _measured(part: str) -> list[Section]:
-    from cli.bench import in_process, on_gpu, over_http, reanalysing, transcribing
+    from cli.bench import in_process, on_gpu, over_http, reanalysing, rolling, transcribing
 
     measures: dict[str, Callable[[], list[Section]]] = {
         "graph": lambda: [in_process.measure()],
         "http": lambda: list(over_http.measure()),
         "transcript": lambda: [transcribing.measure()],
         "reanalysis": reanalysing.measure,
+        "rollout": lambda: [rolling.measure()],
         "gpu": lambda: [on_gpu.measure()],
     }
     return measures[part]()

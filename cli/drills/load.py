@@ -27,7 +27,7 @@ async def drive(door: str, rate: float, file: TextIO) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    bodies = [wav(_take(hz)) for hz in (110, 165, 220, 330)]
+    bodies = [wav(take(hz)) for hz in (110, 165, 220, 330)]
     client = httpx2.AsyncClient(base_url=door, timeout=TIMEOUT_S)
     async with client, asyncio.TaskGroup() as group:
         count, started = 0, time.monotonic()
@@ -62,7 +62,7 @@ async def _ask(client: httpx2.AsyncClient, number: int, body: bytes, file: TextI
     file.flush()
 
 
-def _take(hz: float) -> Audio:
+def take(hz: float) -> Audio:
     """A second of a steady voice-like tone with its overtones."""
     t = np.arange(ANALYSIS_RATE) / ANALYSIS_RATE
     sound = np.sum([np.sin(2 * np.pi * hz * k * t) / k for k in range(1, 8)], axis=0)

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,12 +11,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.drills import rollout, versions
-from cli.drills.rollout import Outcome
+from cli.drills import drill, kills, rollout, versions
+from cli.drills.drill import Outcome, Step
 from cli.served import Platform, serving
 
 RATE = 5.0  # requests a second
 SAYS_S = 30
+STEPS = {**rollout.STEPS, **kills.STEPS}
 console = Console()
 
 
@@ -33,14 +34,14 @@ def run(watch_s: float) -> None:
         raise typer.Exit(1)
 
 
-def drills(watch_s: float) -> Iterator[Outcome]:
+def drills(watch_s: float, steps: Mapping[str, Step] = STEPS) -> Iterator[Outcome]:
     with ExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="vocality-drill-"))
         platform = stack.enter_context(serving(Path(folder) / "var", {"VOCALITY_DRILLS": "1"}))
         versions.register(registry_of(platform))
-        drill = stack.enter_context(rollout.under_load(platform, RATE, watch_s))
-        versions.await_known(drill.client)
-        yield from rollout.run(drill)
+        ready = stack.enter_context(drill.under_load(platform, RATE, watch_s))
+        versions.await_known(ready.client)
+        yield from drill.run(ready, steps)
 
 
 def registry_of(platform: Platform) -> str:

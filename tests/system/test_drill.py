@@ -3,7 +3,8 @@
 import pytest
 
 from cli.drills import run
-from cli.drills.rollout import STEPS, Outcome
+from cli.drills.drill import Outcome
+from cli.drills.run import STEPS
 
 pytestmark = pytest.mark.system
 
