@@ -20,6 +20,7 @@ class Limits:
     """How much runs at once, and how much may wait."""
 
     batch_seconds: float = 120  # of padded audio in one batch
+    bulk_seconds: float = 120  # the same for bulk takes: whoever comes meanwhile waits for its end
     batch_items: int = 64
     waste: float = 2.0  # padded audio over real audio that a batch may cost
     waiting_seconds: float = 3600  # of audio let in at once; more is refused
@@ -62,10 +63,11 @@ class Batcher:
         self._running: set[asyncio.Task[None]] = set()
         self._speed = 10.0  # seconds of audio a second of wall time, measured as we go
         self.admitted_seconds = 0.0  # of audio whose askers wait
+        self._interactive = 0  # takes that are in, be it between two families
         self.batches = 0
 
     @contextmanager
-    def admitted(self, seconds: float) -> Iterator[None]:
+    def admitted(self, seconds: float, lane: Lane = "interactive") -> Iterator[None]:
         """Room for one take, for all the families it is asked about; or Overloaded.
 
         Once in, a take is never refused: what was computed for it would be lost. One take alone
@@ -74,10 +76,13 @@ class Batcher:
         if self.admitted_seconds and self.admitted_seconds + seconds > self._limits.waiting_seconds:
             raise Overloaded(retry_after_s=max(1.0, self.admitted_seconds / self._speed))
         self.admitted_seconds += seconds
+        self._interactive += lane == "interactive"
         try:
             yield
         finally:
+            self._interactive -= lane == "interactive"
             self.admitted_seconds = max(0.0, self.admitted_seconds - seconds)
+            self._start()  # bulk takes that gave way
 
     async def submit(
         self, family: Family, task: Task, lane: Lane = "interactive", timeout_s: float = 600
@@ -111,24 +116,32 @@ class Batcher:
         for line in self._lines.values():
             while line.takes and line.takes[0].answer.done():  # cancelled or expired in line
                 line.takes.popleft()
-        lines = [line for line in self._lines.values() if line.takes]
+        lines = [line for line in self._lines.values() if line.takes and not self._gives_way(line)]
         return min(lines, key=self._turn, default=None)
+
+    def _gives_way(self, line: _Line) -> bool:
+        """A bulk line keeps the last free slot for an interactive take's next family."""
+        last = self._limits.slots - len(self._running) <= 1
+        if line.lane == "interactive" or not self._interactive or not last:
+            return False
+        waited = asyncio.get_running_loop().time() - line.takes[0].arrived
+        return waited < self._limits.bulk_patience_s
 
     def _turn(self, line: _Line) -> float:
         patience = self._limits.bulk_patience_s if line.lane == "bulk" else 0.0
         return line.takes[0].arrived + patience
 
     def _gather(self, line: _Line) -> Iterator[_Waiting]:
-        longest = total = 0.0
-        count = 0
-        while line.takes and count < self._limits.batch_items:
+        limits, longest, total, count = self._limits, 0.0, 0.0, 0
+        most = limits.bulk_seconds if line.lane == "bulk" else limits.batch_seconds
+        while line.takes and count < limits.batch_items:
             item = line.takes[0]
             if item.answer.done():
                 line.takes.popleft()
                 continue
             longest, total = max(longest, item.seconds), total + item.seconds
             padded = longest * (count + 1)
-            too_wide = padded > self._limits.batch_seconds or padded > self._limits.waste * total
+            too_wide = padded > most or padded > limits.waste * total
             if count and too_wide:
                 return
             count += 1

@@ -20,6 +20,7 @@ from app.settings import settings
 from app.storage import open_store
 from deployments import following
 from deployments.calls import answer, ask, stream
+from deployments.courtesy import Courtesy
 from deployments.host import Ask
 from deployments.observing import fault_of
 from deployments.trials import Trials, reason_of
@@ -75,6 +76,7 @@ class Conductor:
     async def __init__(self, routes: Mapping[Family, Route]) -> None:  # type: ignore[misc]
         self.table = VersionTable(routes, lambda a: serve.get_deployment_handle("AnalyzerHost", a))
         self.trials = Trials(self.table)
+        self._courtesy = Courtesy()
         found = settings()
         self._background = await self._beside_the_database(found.database_url)
         self._off = found.disabled_families
@@ -85,6 +87,12 @@ class Conductor:
         self, take: bytes | str, request: AnalysisRequest, on_step: OnStep | None = None
     ) -> Analysis:
         """The Analysis of encoded bytes, or of the recording stored under a key."""
+        async with self._courtesy.given(request.lane):
+            return await self._analyze(take, request, on_step)
+
+    async def _analyze(
+        self, take: bytes | str, request: AnalysisRequest, on_step: OnStep | None
+    ) -> Analysis:
         started = time.monotonic()
         audio = await self._decode(take)
         decoded = time.monotonic() - started

@@ -40,6 +40,7 @@ class HostSpec(BaseModel):
     threads: int = 1  # of torch inside one batch; Ray's num_cpus is admission only
     slots: int = 1  # batches at once
     batch_seconds: float = 120
+    bulk_seconds: float = 120
     waiting_seconds: float = 3600
     gpu_memory_fraction: float | None = None
     placement: Placement = Placement()
@@ -73,6 +74,7 @@ class AnalyzerHost:
         self._executor = ThreadPoolExecutor(spec.slots, thread_name_prefix="engine")
         limits = Limits(
             batch_seconds=spec.batch_seconds,
+            bulk_seconds=spec.bulk_seconds,
             waiting_seconds=spec.waiting_seconds,
             slots=spec.slots,
         )
@@ -96,7 +98,7 @@ class AnalyzerHost:
             left = deadline - time.monotonic()
             return await self._batcher.submit(family, task, ask.lane, left)
 
-        with self._batcher.admitted(audio.seconds):
+        with self._batcher.admitted(audio.seconds, ask.lane):
             async for step in graph.run(ask.families, ask.wanted, ask.given, submit):
                 yield step
 

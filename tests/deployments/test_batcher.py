@@ -118,6 +118,22 @@ async def test_interactive_takes_go_first_but_bulk_takes_do_not_starve(
     assert [seconds for _, seconds in device.batches] == [[9.0], [2.0], [1.0], [3.0]]
 
 
+async def test_a_bulk_take_does_not_slip_in_between_two_families_of_an_interactive_one(
+    device: Device, executor: ThreadPoolExecutor
+) -> None:
+    device.gate.set()
+    batcher = Batcher(device.run, Limits(), executor)
+
+    with batcher.admitted(2.0):
+        bulk = asyncio.create_task(batcher.submit("activity", take(1.0), "bulk"))
+        await asyncio.sleep(0.01)
+        await batcher.submit("pitch", take(2.0))
+        await batcher.submit("timbre", take(2.0))
+    await bulk
+
+    assert [family for family, _ in device.batches] == ["pitch", "timbre", "activity"]
+
+
 async def test_a_cancelled_take_leaves_the_line_without_running(
     device: Device, executor: ThreadPoolExecutor
 ) -> None:
