@@ -26,7 +26,10 @@ from app.tables import Job, Recording
 from deployments import burying, consenting, learning, retraining
 from deployments.hand import Failed, Hand, Stopped
 from deployments.learning import Lesson
-from models import registry
+from models import registry, whisper_checkpoints
+from models.engine import Task
+from models.transcript import TranscriptEngine
+from tests import checkpoints
 from tests.signals import tone, wav
 from tests.spoken import level, speak
 from training import dataset, tensors
@@ -57,6 +60,8 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     "file": f"{place}.wav",
                     "speaker": f"s{place:02d}",
                     "gender": "fm"[place % 2],
+                    "transcript": "la la la",
+                    "language": "en",
                     "duration_s": said.seconds,
                     "licence": "CC BY 4.0",
                 }
@@ -258,6 +263,23 @@ hand = Hand(settings(), sys.argv[1], "", "usr_rosa")
 hand.progress = lambda step: print(json.dumps(step), flush=True)
 asyncio.run(retraining.run(json.loads(sys.argv[2]), hand))
 """
+
+
+async def test_a_whisper_checkpoint_is_fine_tuned_judged_and_registered(
+    here: Settings, platform: Services, tmp_path: Path
+) -> None:
+    checkpoint = checkpoints.write(tmp_path)
+    hand = hand_of(here.model_copy(update={"transcript_model": str(checkpoint)}))
+
+    result = await retraining.run(asked(family="transcript"), hand)
+
+    entry = registry.read("transcript", result["version"])
+    fetched = registry.fetch_exact("transcript", result["version"], result["sha256"])
+    again = TranscriptEngine(whisper_checkpoints.load(str(fetched)))
+    assert run_of(hand.job_id).info.status == "FINISHED"
+    assert {"wer", "champion_wer"} <= entry.facts.metrics.keys()
+    assert entry.facts.gate in ("passed", "failed")
+    assert again.analyze_batch([Task(tone(220.0, 1))])[0].absent is None
 
 
 async def test_a_killed_driver_leaves_a_run_to_bury_and_no_half_version(
