@@ -23,6 +23,7 @@ PATIENCE_S = 90.0
 class Request:
     """One request of the load, as it ended."""
 
+    number: int
     at: float
     seconds: float
     status: int
@@ -64,6 +65,17 @@ class Drill:
         found = (Request(**json.loads(line)) for line in lines)
         return [r for r in found if since <= r.at and (until is None or r.at < until)]
 
+    def ended(self, until: float) -> None:
+        """Waits until each request that was asked before then has ended, well or not."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            known = {request.number: request.at for request in self.requests(0.0)}
+            later = min((number for number, at in known.items() if at >= until), default=None)
+            if later is not None and all(number in known for number in range(later)):
+                return
+            time.sleep(0.1)
+        raise TimeoutError(f"Requests without an end after {PATIENCE_S:.0f} s.")
+
     def rollout(self) -> dict[str, Any]:
         return dict(self.client.get(f"/v1/rollouts/{FAMILY}").raise_for_status().json())
 
@@ -102,7 +114,7 @@ def watched(drill: Drill, seconds: float | None = None) -> list[Request]:
     since = time.time()
     time.sleep(seconds or drill.watch_s)
     until = time.time()
-    time.sleep(0.5)  # the last ones end
+    drill.ended(until)
     return drill.requests(since, until)
 
 
@@ -123,7 +135,12 @@ def run(drill: Drill, steps: Mapping[str, Step]) -> Iterator[Outcome]:
             took, found, held = step(drill)
         except Exception as error:  # the run boundary: the table says what broke
             took, found, held = time.time() - since, f"{type(error).__name__}: {error}", False
-        asked = drill.requests(since)
+        until = time.time()
+        try:
+            drill.ended(until)
+        except TimeoutError as error:
+            found, held = f"{found}; {error}", False
+        asked = drill.requests(since, until)
         failed = [request for request in asked if request.failed]
         if failed:
             found += f"; first failure: {failed[0].error or failed[0]}"

@@ -58,7 +58,9 @@ async def _ask(client: httpx2.AsyncClient, number: int, body: bytes, file: TextI
             seen["error"] = reply.text[:300]
     except httpx2.HTTPError as error:
         seen["error"] = f"{type(error).__name__}: {error}"
-    file.write(json.dumps({"at": asked, "seconds": time.time() - asked, **seen}) + "\n")
+    file.write(
+        json.dumps({"number": number, "at": asked, "seconds": time.time() - asked, **seen}) + "\n"
+    )
     file.flush()
 
 

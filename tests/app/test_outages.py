@@ -187,10 +187,12 @@ async def test_an_answer_waits_for_the_database_and_watchers_live_through_it(
     fragile.analyzer.before = waiting(1.0)
     watching = asyncio.create_task(singer.get(f"/v1/analyses/{analysis}/events"))
     working = asyncio.create_task(work(fragile))
-    await asyncio.sleep(0.5)
+    async with asyncio.timeout(10):
+        while not fragile.analyzer.takes:
+            await asyncio.sleep(0.02)
 
     kill(home, "postgres")
-    await asyncio.sleep(1.0)  # the models answer in the meantime
+    await asyncio.sleep(1.5)  # the models answer in the meantime
     await asyncio.to_thread(start, home)
 
     async with asyncio.timeout(15):
