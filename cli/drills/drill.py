@@ -47,6 +47,11 @@ class Outcome:
     seconds: float  # until it was as wanted
     found: str
     held: bool
+    within_s: float | None = None  # promised: a machine of some speed keeps it
+
+    @property
+    def late(self) -> bool:
+        return self.within_s is not None and self.seconds > self.within_s
 
 
 @dataclass(slots=True)
@@ -57,6 +62,7 @@ class Drill:
     client: httpx2.Client
     log: Path
     watch_s: float  # how long each state is watched
+    effect_s: float  # after which a change must be in effect everywhere
     outcomes: list[Outcome] = field(default_factory=list)
 
     def requests(self, since: float, until: float | None = None) -> list[Request]:
@@ -127,7 +133,9 @@ def shares(seen: Mapping[str, int]) -> str:
     return ", ".join(f"v{version} {100 * n / total:.0f} %" for version, n in seen.items())
 
 
-def run(drill: Drill, steps: Mapping[str, Step]) -> Iterator[Outcome]:
+def run(
+    drill: Drill, steps: Mapping[str, Step], promised_s: Mapping[str, float]
+) -> Iterator[Outcome]:
     """One step after the other; each holds only if no request of its time failed."""
     for name, step in steps.items():
         since = time.time()
@@ -144,13 +152,13 @@ def run(drill: Drill, steps: Mapping[str, Step]) -> Iterator[Outcome]:
         failed = [request for request in asked if request.failed]
         if failed:
             found += f"; first failure: {failed[0].error or failed[0]}"
-        yield Outcome(
-            name, len(asked), len(failed), took, found, held and not failed and bool(asked)
-        )
+        held = held and not failed and bool(asked)
+        within_s = promised_s.get(name)
+        yield Outcome(name, len(asked), len(failed), took, found, held, within_s)
 
 
 @contextmanager
-def under_load(platform: Platform, rate: float, watch_s: float) -> Iterator[Drill]:
+def under_load(platform: Platform, rate: float, watch_s: float, effect_s: float) -> Iterator[Drill]:
     """The load starts and ends with the block."""
     log = platform.home.parent / "load.jsonl"
     log.touch()
@@ -158,7 +166,7 @@ def under_load(platform: Platform, rate: float, watch_s: float) -> Iterator[Dril
     loader = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
     try:
         with platform.client() as client:
-            drill = Drill(platform, client, log, watch_s)
+            drill = Drill(platform, client, log, watch_s, effect_s)
             _await_load(drill)
             yield drill
     finally:

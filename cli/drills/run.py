@@ -16,6 +16,7 @@ from cli.drills.drill import Outcome, Step
 from cli.served import Platform, serving
 
 RATE = 5.0  # requests a second
+EFFECT_S = 1.0  # after which a change is in effect everywhere
 SAYS_S = 30
 STEPS = {**rollout.STEPS, **kills.STEPS}
 console = Console()
@@ -24,24 +25,26 @@ console = Console()
 def run(watch_s: float) -> None:
     outcomes = []
     for outcome in drills(watch_s):
-        mark = "held" if outcome.held else "FAILED"
+        mark = "FAILED" if not outcome.held else "LATE" if outcome.late else "held"
         console.print(f"{mark:7}{outcome.drill}: {outcome.found}", highlight=False, markup=False)
         outcomes.append(outcome)
     console.print(_table(outcomes))
-    failed = sum(not outcome.held for outcome in outcomes)
+    failed = sum(outcome.late or not outcome.held for outcome in outcomes)
     console.print(f"drills: {len(outcomes) - failed} held, {failed} failed", highlight=False)
     if failed:
         raise typer.Exit(1)
 
 
-def drills(watch_s: float, steps: Mapping[str, Step] = STEPS) -> Iterator[Outcome]:
+def drills(
+    watch_s: float, steps: Mapping[str, Step] = STEPS, effect_s: float = EFFECT_S
+) -> Iterator[Outcome]:
     with ExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="vocality-drill-"))
         platform = stack.enter_context(serving(Path(folder) / "var", {"VOCALITY_DRILLS": "1"}))
         versions.register(registry_of(platform))
-        ready = stack.enter_context(drill.under_load(platform, RATE, watch_s))
+        ready = stack.enter_context(drill.under_load(platform, RATE, watch_s, effect_s))
         versions.await_known(ready.client)
-        yield from drill.run(ready, steps)
+        yield from drill.run(ready, steps, rollout.PROMISED_S)
 
 
 def registry_of(platform: Platform) -> str:
@@ -58,7 +61,7 @@ def registry_of(platform: Platform) -> str:
 def _table(outcomes: list[Outcome]) -> Table:
     table = Table("drill", "requests", "failed", "seconds", "held", "found", box=None)
     for one in outcomes:
-        held = "yes" if one.held else "[red]no[/red]"
+        held = "[red]no[/red]" if not one.held else "[red]late[/red]" if one.late else "yes"
         numbers = (str(one.requests), str(one.failed), f"{one.seconds:.1f}")
         table.add_row(one.drill, *numbers, held, one.found)
     return table

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, Outcome]:
-    return {outcome.drill: outcome for outcome in run.drills(watch_s=3.0)}
+    return {outcome.drill: outcome for outcome in run.drills(watch_s=3.0, effect_s=3.0)}
 
 
 @pytest.mark.parametrize("name", STEPS)
