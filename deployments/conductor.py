@@ -196,13 +196,14 @@ class Conductor:
     ) -> dict[Family, Answer]:
         """The host's answers. Where a version on trial fails, the champion's, and that is said."""
         trial = self._on_trial(run, families)
-        left = min(run.left_s, self.trials.patience_s(trial, run.seconds)) if trial else run.left_s
+        alone = trial == families  # else somebody's champion is asked in the same call
+        left = min(run.left_s, self.trials.patience_s(trial, run.seconds)) if alone else run.left_s
         try:
-            async with asyncio.timeout(left if trial else None):
+            async with asyncio.timeout(left if alone else None):
                 question = run.question(families)
                 answers = await ask(lambda: self._ask(run, host, question), host, left)
         except Exception as error:
-            if trial != families:
+            if not alone:
                 raise
             return await self._fall_back(run, dict.fromkeys(trial, reason_of(error)))
         faults = {family: fault_of(answers[family].result) for family in trial}

@@ -12,7 +12,7 @@ from app.jobs.schemas import Pin
 from app.jobs.selecting import Waiting
 from app.jobs.storing import Measured, of_failure, of_result
 from app.settings import Settings
-from app.storage import open_store
+from app.storage import Storage, open_store
 from models import graph
 from models.audio import Audio, UnreadableAudio
 from models.decode import DecodeLimits, Decoder
@@ -61,27 +61,12 @@ class Measurer:
         if self._refusal:
             return _answers([], self._refusal)
         asked = table.to_pydict()
-        takes = asyncio.run(self._fetch(asked["key"]))
+        takes = asyncio.run(_fetch(self._storage, self._decoder, asked["key"]))
         waits = [
             Waiting(*row[:2], 0.0, tuple(row[2].split(",")))
             for row in zip(asked["recording_id"], asked["key"], asked["families"], strict=True)
         ]
         return _answers(self._measure(waits, takes), "")
-
-    async def _fetch(self, keys: Sequence[str]) -> list[Audio | str]:
-        return list(await asyncio.gather(*(self._take(key) for key in keys)))
-
-    async def _take(self, key: str) -> Audio | str:
-        """The decoded take, or why there is none."""
-        try:
-            with TemporaryDirectory() as folder:
-                path = Path(folder) / "take"
-                await self._storage.download(key, path)
-                return await self._decoder.decode(path)
-        except UnreadableAudio as error:
-            return f"{error.code}: {error.detail}"
-        except FileNotFoundError:
-            return "recording_missing: The recording's sound is gone."
 
     def _measure(self, waits: Sequence[Waiting], takes: Sequence[Audio | str]) -> list[Measured]:
         rows: list[Measured] = []
@@ -108,6 +93,25 @@ class Measurer:
         for (waiting, _), analysis in zip(batch, analyses, strict=True):
             for family in families:
                 yield of_result(waiting.recording_id, family, getattr(analysis, family))
+
+
+# Functions, not methods: a class with a coroutine would be an async actor to Ray, on whose loop
+# nothing may wait.
+async def _fetch(storage: Storage, decoder: Decoder, keys: Sequence[str]) -> list[Audio | str]:
+    return list(await asyncio.gather(*(_take(storage, decoder, key) for key in keys)))
+
+
+async def _take(storage: Storage, decoder: Decoder, key: str) -> Audio | str:
+    """The decoded take, or why there is none."""
+    try:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "take"
+            await storage.download(key, path)
+            return await decoder.decode(path)
+    except UnreadableAudio as error:
+        return f"{error.code}: {error.detail}"
+    except FileNotFoundError:
+        return "recording_missing: The recording's sound is gone."
 
 
 def _batches(
