@@ -22,13 +22,12 @@ from deployments import following
 from deployments.calls import answer, ask, stream
 from deployments.courtesy import Courtesy
 from deployments.host import Ask
-from deployments.observing import fault_of
 from deployments.trials import Trials, reason_of
 from deployments.versions import VersionTable
 from models import graph
 from models.audio import Audio
 from models.decode import DecodeLimits, Decoder
-from models.engine import OFF
+from models.engine import OFF, fault_of
 from models.graph import Answer
 from models.results import Analysis, Family, Reason, absent
 

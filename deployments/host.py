@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -13,11 +13,10 @@ from app.analyzer import Lane
 from app.settings import settings
 from deployments.batcher import Batcher, Limits
 from deployments.faults import Fault, Faulty
-from deployments.observing import fault_of
 from deployments.placement import Placement, deploy
-from models import graph, warming
+from models import graph
 from models.audio import Audio
-from models.engine import Options, Task, Unavailable
+from models.engine import Engine, Options, Task, Unavailable
 from models.graph import Answer
 from models.results import Family, FamilyResult
 
@@ -80,7 +79,7 @@ class AnalyzerHost:
         )
         self._batcher = Batcher(self._run_batch, limits, self._executor)
         self._busy_since: dict[int, float] = {}
-        self._warm_up(spec.strict)
+        self._warm_up(engines.checked, spec.strict)
         self._break(spec.fault)
 
     async def analyze(self, audio: Audio, ask: Ask) -> dict[Family, Answer]:
@@ -129,23 +128,14 @@ class AnalyzerHost:
         finally:
             del self._busy_since[mark]
 
-    def _warm_up(self, strict: bool) -> None:
-        """First calls pay for kernels and plans, so that no request does.
-
-        An engine that cannot answer here answers nobody.
-        """
+    def _warm_up(self, checked: Callable[[Engine], Engine], strict: bool) -> None:
+        """So that no request pays for it. An engine that cannot answer here answers nobody."""
         started = time.perf_counter()
-        for family, engine in list(self.engines.items()):
-            [result] = self._answer(engine, [warming.task()])
-            self._judge(family, fault_of(result), strict)
+        for family, engine in self.engines.items():
+            ready = self.engines[family] = checked(engine)
+            if strict and isinstance(ready, Unavailable):
+                raise RuntimeError(f"{family} cannot answer: {ready.why}")
         log.info("warm after %.1f s: %s", time.perf_counter() - started, sorted(self.engines))
-
-    def _judge(self, family: Family, fault: str | None, strict: bool) -> None:
-        if fault and strict:
-            raise RuntimeError(f"{family} cannot answer: {fault}")
-        if fault and not isinstance(self.engines[family], Unavailable):
-            version = self.engines[family].version.version
-            self.engines[family] = Unavailable(family, version, fault)
 
     def _break(self, fault: Fault | None) -> None:
         """As a drill asks for it."""

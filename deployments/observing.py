@@ -13,10 +13,9 @@ from app.rollouts.observations import Seen, Spread
 from app.tables import Observation
 from models import scores as scoring
 from models.engine import Options
-from models.results import Family, FamilyResult, Reason
+from models.results import Family, FamilyResult
 
 EVERY_S = 1.0
-NOT_FINITE = "not finite"  # how graph.answer begins what it says of NaN and infinity
 
 log = logging.getLogger(__name__)
 
@@ -53,19 +52,6 @@ class Observer:
                 pass
             except Exception:  # it must go on: the guardrails rest on it
                 log.exception("The observations cannot be written.")
-
-
-def fault_of(result: FamilyResult) -> str | None:
-    """Why this answer is the version's failure; None for any that a take may have earned."""
-    if result.absent is None:
-        return None
-    if result.absent.reason in (Reason.failed, Reason.model_unavailable):
-        return result.absent.detail or result.absent.reason.value
-    return None
-
-
-def is_not_finite(fault: str) -> bool:
-    return fault.startswith(NOT_FINITE)
 
 
 def compare(

@@ -1,15 +1,14 @@
 """Trials: versions beside the champion, how long they may take, and how they compare with it."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from app.analyzer import DeadlineExceeded
-from deployments.observing import Observer, compare, fault_of, is_not_finite
+from deployments.observing import Observer, compare
 from deployments.versions import VersionTable
-from models.engine import Options
+from models.engine import NOT_FINITE, Options, fault_of
 from models.graph import Answer
 from models.results import Family, FamilyResult
 
@@ -19,7 +18,6 @@ COMPARED_AT_ONCE = 2  # takes that are measured twice: more are let go, so that 
 COMPARISON_S = 30.0
 TIMEOUT = "no answer in time"
 
-log = logging.getLogger(__name__)
 Reask = Callable[[Family, str, float], Awaitable[Answer]]  # family, version, seconds it may take
 
 
@@ -52,7 +50,7 @@ class Trials:
         seen.requests += 1
         if why == TIMEOUT:
             seen.timeouts += 1
-        elif is_not_finite(why):
+        elif why.startswith(NOT_FINITE):
             seen.not_finite += 1
         else:
             seen.errors += 1

@@ -51,6 +51,14 @@ class NotFinite(ArithmeticError):
     """The network answered with NaN or infinity."""
 
 
+def fault_of(result: FamilyResult) -> str | None:
+    """Why this answer is the engine's failure; None for any that a take may have earned."""
+    if result.absent is None or result.absent.reason not in FAULTS:
+        return None
+    return result.absent.detail or result.absent.reason.value
+
+
+FAULTS = (Reason.failed, Reason.model_unavailable)
 OFF = "Turned off on this platform (VOCALITY_DISABLED_FAMILIES)."
 
 

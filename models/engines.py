@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from models import graph, warming, weights
-from models.engine import NOT_FINITE, OFF, Engine, Task, Unavailable
+from models.engine import OFF, Engine, Task, Unavailable, fault_of
 from models.results import Family, FamilyResult
 
 # Where each family's engine class lives; imported only when asked for, so that a host pays
@@ -49,11 +49,12 @@ def load_or_unavailable(
 
 
 def checked(engine: Engine) -> Engine:
-    """The engine, warm; or what says why it is not one, where its answers are not numbers."""
+    """The engine, warm: first calls pay for kernels and plans. Or what says why it is none, where
+    it cannot answer."""
     [result] = answer(engine, [warming.task()])
-    if result.absent is None or not result.absent.detail.startswith(NOT_FINITE):
+    if (fault := fault_of(result)) is None:
         return engine
-    return Unavailable(engine.family, engine.version.version, result.absent.detail)
+    return Unavailable(engine.family, engine.version.version, fault)
 
 
 def load_all(
