@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ __all__ = [
     "aliases",
     "fetch",
     "fetch_exact",
+    "keep",
     "read",
     "read_aliases",
     "register",
@@ -76,7 +78,7 @@ def fetch_exact(name: str, version: str, sha256: str) -> Path:
 
     What is in the cache is whole, whoever was killed on the way. Raises RegistryUnavailable.
     """
-    kept = cache() / "by-digest" / sha256
+    kept = _place(sha256)
     if kept.is_file() and file_digest(kept) == sha256:
         return kept
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +88,20 @@ def fetch_exact(name: str, version: str, sha256: str) -> Path:
             if path.is_file() and file_digest(path) == sha256:
                 return path.replace(kept)
     raise RegistryUnavailable(f"models:/{name}/{version} holds no file of sha256 {sha256[:12]}...")
+
+
+def keep(path: Path) -> str:
+    """A copy of the file among those that were fetched; its digest, by which it is found."""
+    sha256 = file_digest(path)
+    kept = _place(sha256)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, kept.with_suffix(".fresh"))
+    kept.with_suffix(".fresh").replace(kept)
+    return sha256
+
+
+def _place(sha256: str) -> Path:
+    return cache() / "by-digest" / sha256
 
 
 def cache() -> Path:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from models.shipped import file_digest
 from training import data, licences
 from training.data import Clip
 
@@ -75,7 +76,7 @@ def gathered(
     clips = data.corpora(corpora, names)
     if recordings:
         clips += data.corpus(recordings.parent, recordings.name)
-    digests = {clip.path: _digest(clip.path) for clip in clips}
+    digests = {clip.path: file_digest(clip.path) for clip in clips}
     split, dropped = _split(clips, digests)
     entries = [
         _entry(clip, digests[clip.path], name)
@@ -144,8 +145,3 @@ def _entry(clip: Clip, digest: str, split: str) -> Entry:
         licence=licences.known(clip.licence),
         seconds=clip.seconds,
     )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """Fresh weights heard by the engine that is to serve them: its results on their own material."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +9,6 @@ import torch
 from models import engines, graph, profiles, registry
 from models.engine import Engine, Unavailable
 from models.results import Family, FamilyResult
-from models.shipped import file_digest
 from models.weights import WeightsUnavailable
 from training.data import Clip
 
@@ -38,12 +36,7 @@ def profile(family: Family, weights: Path, clips: Sequence[Clip]) -> dict[str, A
 
 def _engine(family: Family, weights: Path) -> Engine:
     """As any host would load it: by its digest, from where fetched versions are kept."""
-    sha256 = file_digest(weights)
-    place = registry.cache() / "by-digest" / sha256
-    place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(weights, place.with_suffix(".fresh"))
-    place.with_suffix(".fresh").replace(place)
-    engine = engines.checked(engines.load(family, FRESH, "cpu", sha256))
+    engine = engines.checked(engines.load(family, FRESH, "cpu", registry.keep(weights)))
     if isinstance(engine, Unavailable):
         raise WeightsUnavailable(engine.why)
     return engine
