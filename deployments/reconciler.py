@@ -112,7 +112,6 @@ class Plan:
     """What to do next for one family; nothing once all is as it is wished."""
 
     fixed: Mapping[Family, Mapping[str, str]]  # version -> host that the profile itself serves
-    failed_s: float = START_S
     _waiting_since: dict[str, float] = field(default_factory=dict)
 
     def host(self, family: Family, version: str) -> str:
@@ -142,26 +141,18 @@ class Plan:
             self._waiting_since[name] = time.monotonic()
             return Create(version, name, trusted=version not in wish.on_trial)
         waited = time.monotonic() - self._waiting_since.setdefault(name, time.monotonic())
-        if version not in wish.on_trial or (status != "failed" and waited < self.failed_s):
+        if version not in wish.on_trial or (status != "failed" and waited < START_S):
             return None
-        why = reasons.get(name) or f"it was not ready after {self.failed_s:.0f} s"
+        why = reasons.get(name) or f"it was not ready after {START_S:.0f} s"
         return GiveUp(version, name, why)
 
     def _route(self, wish: Wish, live: Mapping[str, Status]) -> Route:
         """What can be followed of the wish by now; who serves the champion stays until it can."""
-        ready = {v: h for v in wish.needed if self._serves(h := self.host(wish.family, v), live)}
+        hosts = {version: self.host(wish.family, version) for version in wish.needed}
+        ready = {version: host for version, host in hosts.items() if live.get(host) == "running"}
         if wish.champion not in ready:
             return wish.route
-        challenger, shadow = wish.challenger, wish.shadow
-        return Route(
-            champion=wish.champion,
-            hosts=ready,
-            percent={challenger: wish.percent} if challenger in ready and challenger else {},
-            shadow=[shadow] if shadow in ready and shadow else [],
-        )
-
-    def _serves(self, name: str, live: Mapping[str, Status]) -> bool:
-        return live.get(name) == "running"
+        return Route.wished(wish.champion, ready, wish.challenger, wish.percent, wish.shadow)
 
     def _unneeded(self, wish: Wish, live: Mapping[str, Status]) -> list[str]:
         if wish.settled_s < DRAIN_S:

@@ -24,13 +24,7 @@ def topic_of(family: str) -> str:
 def route_of(row: Rollout, hosts: Mapping[str, str]) -> Route:
     """The wish, as far as its versions are warm; until the champion is, who answers now stays."""
     champion = row.champion if row.champion in hosts else row.route["champion"]
-    beside = hosts.keys() - {champion}
-    return Route(
-        champion=champion,
-        hosts=dict(hosts),
-        percent={row.challenger: row.percent} if row.challenger in beside else {},
-        shadow=[row.shadow] if row.shadow in beside else [],
-    )
+    return Route.wished(champion, hosts, row.challenger, row.percent, row.shadow)
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """Routes: which version of a family answers whom, and where that version runs."""
 
 import hashlib
+from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -30,6 +31,24 @@ class Route(BaseModel):
         if any(share < 0 for share in self.percent.values()):
             raise ValueError("a share is not below 0")
         return self
+
+    @classmethod
+    def wished(
+        cls,
+        champion: str,
+        hosts: Mapping[str, str],
+        challenger: str | None,
+        percent: float,
+        shadow: str | None,
+    ) -> "Route":
+        """As far as the versions have hosts; the champion must."""
+        beside = hosts.keys() - {champion}
+        return cls(
+            champion=champion,
+            hosts=dict(hosts),
+            percent={challenger: percent} if challenger in beside else {},
+            shadow=[shadow] if shadow in beside else [],
+        )
 
     def choose(self, family: Family, user: str) -> str:
         """The version for this singer. Sticky; raising a share only ever adds singers to it.
