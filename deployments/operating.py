@@ -18,7 +18,7 @@ from app.services import Services
 from app.tables import Rollout
 from deployments import burying, registering
 from deployments.reconciler import Create, Delete, Fleet, Plan, Reroute, Step, Wish
-from models.registry import RegistryUnavailable
+from models.registry import Aliases, RegistryUnavailable
 from models.results import Family
 
 LOCK = 0x766F6361 << 8 | 1  # any number, as long as it is ours and not the migrations'
@@ -124,8 +124,9 @@ class Operator:
             await registering.pull_versions(self.services.sessions)
             async with self.services.transaction() as session:
                 rows = await service.every(session)
+            there = await registering.read_aliases()
             for row in rows:
-                await self._agree(row)
+                await self._agree(row, there.get(row.family))
             await burying.bury_all(self.services.sessions, self.services.settings)
         except RegistryUnavailable:
             await asyncio.sleep(REGISTRY_AWAY_S)
@@ -134,7 +135,7 @@ class Operator:
         async with self.services.transaction() as session:
             await keeping.tidy(session)
 
-    async def _agree(self, row: Rollout) -> None:
+    async def _agree(self, row: Rollout, there: Aliases | None) -> None:
         """The newer of wish and aliases wins."""
         family = cast(Family, row.family)
         if row.pushed < row.generation:
@@ -143,7 +144,6 @@ class Operator:
                 if same is not None:
                     same.pushed = row.generation
             return
-        there = await registering.read_aliases(family)
         here = (row.champion, row.challenger, row.percent, row.shadow, row.previous)
         if there is None or there.as_tuple() == here:
             return

@@ -89,12 +89,9 @@ async def push_wish(row: Rollout) -> None:
     await asyncio.to_thread(registry.write_aliases, row.family, wished)
 
 
-async def read_aliases(family: Family) -> Aliases | None:
-    """What the registry wishes; None for a family that it does not know.
-
-    Raises RegistryUnavailable.
-    """
-    return await asyncio.to_thread(registry.read_aliases, family)
+async def read_aliases() -> Mapping[str, Aliases]:
+    """What the registry wishes of every family that it knows. Raises RegistryUnavailable."""
+    return await asyncio.to_thread(registry.aliases)
 
 
 async def _label(session: AsyncSession, found: Shipped) -> str:

@@ -91,7 +91,7 @@ async def test_what_ships_serves_before_the_registry_is_there(
         registering.push_versions(platform.sessions),
         registering.pull_versions(platform.sessions),
         registering.push_wish(row),
-        registering.read_aliases("pitch"),
+        registering.read_aliases(),
     ):
         with pytest.raises(RegistryUnavailable, match="cannot be reached"):
             await call
@@ -116,7 +116,7 @@ async def test_what_ships_is_registered_once_and_its_champion_is_an_alias(
         digests = [e.facts.sha256 for e in registry.versions() if e.family == family]
         assert digests.count(held.sha256) == 1
     await registering.push_wish(await rollout(platform, "pitch"))
-    assert await registering.read_aliases("pitch") == Aliases(champion=numbers["pitch"])
+    assert (await registering.read_aliases())["pitch"] == Aliases(champion=numbers["pitch"])
 
 
 async def test_a_version_whose_number_the_registry_has_given_takes_another_and_answers_on(
@@ -172,7 +172,7 @@ async def test_what_somebody_does_in_the_registry_is_seen(
         "because",
     )
     assert kept[good].tags == {"drill.fault": "crash"}
-    assert await registering.read_aliases("pitch") == Aliases(
+    assert (await registering.read_aliases())["pitch"] == Aliases(
         champion=row.champion, challenger=good, percent=25
     )
     _client().delete_model_version_tag("pitch", good, "drill.fault")
@@ -240,7 +240,7 @@ async def test_the_checkpoint_that_an_operator_configured_has_a_rollout_and_stay
     assert (await rollout(platform, "transcript")).champion == "configured"
     assert (await versions(platform, "transcript"))["configured"].tags == {"checkpoint": "tiny"}
     await registering.push_wish(await rollout(platform, "transcript"))
-    assert await registering.read_aliases("transcript") == Aliases(champion="configured")
+    assert (await registering.read_aliases())["transcript"] == Aliases(champion="configured")
 
 
 def _client() -> "MlflowClient":
