@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ids
 from app.errors import BadRequest
-from app.tables import AuditEntry, RolloutEvent
+from app.tables import AuditEntry, Job, Recording, RolloutEvent
 
 Row = TypeVar("Row", AuditEntry, RolloutEvent)
+Named = TypeVar("Named", AuditEntry, RolloutEvent, Job, Recording)
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Most items on a page.")]
 Cursor = Annotated[
@@ -30,6 +31,11 @@ async def counted(
             raise bad_cursor()
         query = query.where(table.id < last_id)
     found = list(await session.scalars(query.order_by(table.id.desc()).limit(limit + 1)))
+    return cut(found, limit)
+
+
+def cut(found: list[Named], limit: int) -> tuple[list[Named], str | None]:
+    """At most `limit` of them, and the cursor of the next page where there was one more."""
     rest = len(found) > limit
     return found[:limit], encode(str(found[limit - 1].id)) if rest else None
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Container
 
 from fastapi.sse import ServerSentEvent
 
-from app import events
+from app import events, tasks
 from app.errors import DatabaseDown
 from app.services import Services
 from app.tables import Event
@@ -37,15 +37,7 @@ async def follow(
                 yield _sent(event)
                 if event.type in until:
                     return
-            await _nap(bell)
-
-
-async def _nap(bell: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(LONGEST_NAP_S):
-            await bell.wait()
-    except TimeoutError:
-        return
+            await tasks.rung(bell, LONGEST_NAP_S)
 
 
 async def _start(

@@ -1,7 +1,17 @@
-"""Tasks: ending them for certain."""
+"""Tasks: waiting for the first of many things, and ending them for certain."""
 
 import asyncio
 from typing import Any
+
+
+async def rung(bell: asyncio.Event, seconds: float, *others: asyncio.Future[Any]) -> None:
+    """Until the bell rings, one of the others is over, or so many seconds are."""
+    ringing = asyncio.create_task(bell.wait())
+    try:
+        waits = (ringing, *others)
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ringing.cancel()
 
 
 async def end(*tasks: asyncio.Future[Any]) -> None:

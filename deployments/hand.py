@@ -146,7 +146,7 @@ class Hand:
                     await self._beat()
                 with suppress(DatabaseDown):
                     await self._flush()
-                await _nap(bell, min(FLUSH_S, lease_s / 6))
+                await tasks.rung(bell, min(FLUSH_S, lease_s / 6))
         await tasks.end(listening)
 
     async def _listen(self) -> None:
@@ -189,9 +189,3 @@ _REASONS: dict[JobState, Literal["cancel", "pause"]] = {
     JobState.paused: "pause",
     JobState.queued: "pause",  # and resumed already: let go, and another driver goes on
 }
-
-
-async def _nap(bell: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await bell.wait()

@@ -3,15 +3,15 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
+from sqlalchemy import and_, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from app import events
+from app import clock, events
 from app.tables import AnalysisRow, Json, State
 from models.engine import Options
 from models.results import Family
@@ -33,14 +33,6 @@ class Claim:
     options: Options
 
 
-def _now() -> ColumnElement[datetime]:
-    return cast(ColumnElement[datetime], func.clock_timestamp())  # one clock for all workers
-
-
-def _after(seconds: float) -> ColumnElement[datetime]:
-    return _now() + timedelta(seconds=seconds)
-
-
 async def claim(
     session: AsyncSession, limit: int, *, lease_s: float, max_attempts: int
 ) -> list[Claim]:
@@ -60,8 +52,8 @@ async def claim(
 
 
 async def _ready(session: AsyncSession, limit: int) -> Sequence[AnalysisRow]:
-    waiting = and_(AnalysisRow.state == State.queued, AnalysisRow.available_at <= _now())
-    abandoned = and_(AnalysisRow.state == State.running, AnalysisRow.lease_until < _now())
+    waiting = and_(AnalysisRow.state == State.queued, AnalysisRow.available_at <= clock.now())
+    abandoned = and_(AnalysisRow.state == State.running, AnalysisRow.lease_until < clock.now())
     query = (
         select(AnalysisRow)
         .where(or_(waiting, abandoned))
@@ -76,8 +68,8 @@ async def _ready(session: AsyncSession, limit: int) -> Sequence[AnalysisRow]:
 def _take(session: AsyncSession, row: AnalysisRow, lease_s: float) -> Claim:
     row.state, row.attempts = State.running, row.attempts + 1
     row.lease_token = secrets.token_hex(16)
-    row.lease_until = cast(datetime, _after(lease_s))
-    row.started_at = cast(datetime, func.coalesce(AnalysisRow.started_at, _now()))
+    row.lease_until = cast(datetime, clock.after(lease_s))
+    row.started_at = cast(datetime, func.coalesce(AnalysisRow.started_at, clock.now()))
     row.progress = {}
     events.append(session, row.id, "running", {"attempt": row.attempts})
     return Claim(
@@ -95,13 +87,13 @@ def _give_up(session: AsyncSession, row: AnalysisRow) -> None:
     detail = f"Given up after {row.attempts} attempts. The last: {row.last_reason}"
     row.failure = {"code": GAVE_UP, "detail": detail}
     row.state, row.lease_token, row.lease_until = State.failed, None, None
-    row.finished_at = cast(datetime, _now())
+    row.finished_at = cast(datetime, clock.now())
     events.append(session, row.id, "failed", {"failure": row.failure})
 
 
 async def heartbeat(session: AsyncSession, claim: Claim, lease_s: float) -> bool:
     """Renew the lease. False: it is lost (cancelled, or another worker has it): stop."""
-    return await _write(session, claim, lease_until=_after(lease_s))
+    return await _write(session, claim, lease_until=clock.after(lease_s))
 
 
 async def progress(session: AsyncSession, claim: Claim, family: Family, state: str) -> bool:
@@ -146,7 +138,7 @@ async def _requeue(session: AsyncSession, claim: Claim, delay_s: float, **values
         state=State.queued,
         lease_token=None,
         lease_until=None,
-        available_at=_after(delay_s),
+        available_at=clock.after(delay_s),
         **values,
     )
     if written:
@@ -168,7 +160,7 @@ async def _end(
         state=state,
         lease_token=None,
         lease_until=None,
-        finished_at=_now(),
+        finished_at=clock.now(),
         **values,
     )
     if written:

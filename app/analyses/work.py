@@ -201,12 +201,11 @@ async def _pause(
     full: bool,
 ) -> None:
     """Until there may be something to do: news, a free place, the end, or time to look again."""
-    ringing = asyncio.create_task(bell.wait())
-    waits = (stopping, *running) if full else (stopping, ringing, *running)
-    try:
+    if full:
+        waits = (stopping, *running)
         await asyncio.wait(waits, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        ringing.cancel()
+    else:
+        await tasks.rung(bell, POLL_S, stopping, *running)
 
 
 async def _relay(services: Services) -> None:

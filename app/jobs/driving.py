@@ -45,7 +45,7 @@ async def drive_forever(services: Services, launch: Launch, stop: asyncio.Event)
                 if claim := await _claim(services, [kind for kind in KINDS if kind not in running]):
                     running[claim.kind] = asyncio.create_task(_drive(services, launch, claim))
                     continue
-                await _pause(bell, stopping, *running.values())
+                await tasks.rung(bell, POLL_S, stopping, *running.values())
     finally:
         await tasks.end(*running.values(), stopping)
 
@@ -59,14 +59,6 @@ async def _claim(services: Services, kinds: Sequence[Kind]) -> Claim | None:
             )
     except DatabaseDown:
         return None
-
-
-async def _pause(bell: asyncio.Event, *waits: asyncio.Task[object]) -> None:
-    ringing = asyncio.create_task(bell.wait())
-    try:
-        await asyncio.wait((ringing, *waits), timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        ringing.cancel()
 
 
 async def _drive(services: Services, launch: Launch, claim: Claim) -> None:

@@ -3,14 +3,14 @@
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
+from sqlalchemy import and_, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import events
+from app import clock, events
 from app.tables import Job, JobState, Json
 
 Kind = Literal["retraining", "reanalysis"]
@@ -27,14 +27,6 @@ class Claim:
     token: str
     kind: Kind
     attempt: int
-
-
-def _now() -> ColumnElement[datetime]:
-    return cast(ColumnElement[datetime], func.clock_timestamp())  # one clock for all drivers
-
-
-def _after(seconds: float) -> ColumnElement[datetime]:
-    return _now() + timedelta(seconds=seconds)
 
 
 async def claim(
@@ -58,7 +50,7 @@ async def claim(
 
 
 async def _ready(session: AsyncSession, kinds: Collection[Kind]) -> Sequence[Job]:
-    free = or_(Job.lease_until.is_(None), Job.lease_until < _now())
+    free = or_(Job.lease_until.is_(None), Job.lease_until < clock.now())
     waiting = and_(Job.state.in_((JobState.queued, JobState.running)), free)
     query = (
         select(Job)
@@ -73,8 +65,8 @@ async def _ready(session: AsyncSession, kinds: Collection[Kind]) -> Sequence[Job
 def _take(session: AsyncSession, row: Job, lease_s: float) -> Claim:
     row.state, row.attempts = JobState.running, row.attempts + 1
     row.lease_token = secrets.token_hex(16)
-    row.lease_until = cast(datetime, _after(lease_s))
-    row.started_at = cast(datetime, func.coalesce(Job.started_at, _now()))
+    row.lease_until = cast(datetime, clock.after(lease_s))
+    row.started_at = cast(datetime, func.coalesce(Job.started_at, clock.now()))
     events.append(session, row.id, "running", {"attempt": row.attempts})
     return Claim(row.id, row.lease_token, cast(Kind, row.kind), row.attempts)
 
@@ -82,7 +74,7 @@ def _take(session: AsyncSession, row: Job, lease_s: float) -> Claim:
 def _end_lost(session: AsyncSession, row: Job, code: str, detail: str) -> None:
     row.failure = {"code": code, "detail": detail}
     row.state, row.lease_token, row.lease_until = JobState.failed, None, None
-    row.finished_at = cast(datetime, _now())
+    row.finished_at = cast(datetime, clock.now())
     events.append(session, row.id, "failed", {"failure": row.failure})
 
 
@@ -92,7 +84,7 @@ async def beat(session: AsyncSession, job_id: str, token: str, lease_s: float) -
     A job that was paused or cancelled stays leased until its driver has let go, so that never two
     drivers have it.
     """
-    found = await _held(session, job_id, token, lease_until=_after(lease_s))
+    found = await _held(session, job_id, token, lease_until=clock.after(lease_s))
     return JobState(found) if found else None
 
 
@@ -145,7 +137,7 @@ async def release(session: AsyncSession, job_id: str, token: str, *, counts: boo
 
 async def expire(session: AsyncSession, job_id: str, token: str) -> bool:
     """Its driver is known to have ended: nobody need wait for the lease. False: it had let go."""
-    return await _held(session, job_id, token, lease_until=_now()) is not None
+    return await _held(session, job_id, token, lease_until=clock.now()) is not None
 
 
 async def _end(
@@ -156,7 +148,7 @@ async def _end(
     told: Json,
     **values: Any,  # noqa: ANN401
 ) -> bool:
-    ended = {"state": state, "lease_token": None, "lease_until": None, "finished_at": _now()}
+    ended = {"state": state, "lease_token": None, "lease_until": None, "finished_at": clock.now()}
     written = await _held(session, job_id, token, only=JobState.running, **ended, **values)
     if written:
         events.append(session, job_id, state, told)

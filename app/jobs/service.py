@@ -76,9 +76,7 @@ async def page(
         query = query.where(Job.kind == kind)
     if state is not None:
         query = query.where(Job.state == state)
-    found = list(await session.scalars(query))
-    rest = len(found) > limit
-    return found[:limit], pages.encode(found[limit - 1].id) if rest else None
+    return pages.cut(list(await session.scalars(query)), limit)
 
 
 async def cancel(session: AsyncSession, actor: User, job_id: str) -> Job:

@@ -44,9 +44,7 @@ async def page(
     query = visible_to(user).order_by(Recording.id.desc()).limit(limit + 1)
     if cursor is not None:
         query = query.where(Recording.id < await _start(session, user, cursor))
-    found = list(await session.scalars(query))
-    rest = len(found) > limit
-    return found[:limit], pages.encode(found[limit - 1].id) if rest else None
+    return pages.cut(list(await session.scalars(query)), limit)
 
 
 async def _start(session: AsyncSession, user: User, cursor: str) -> str:
