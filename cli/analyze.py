@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from cli.show import show
+from cli.talking import listed
 from models.audio import Audio
 from models.engine import Options
 from models.graph import FAMILIES
@@ -50,7 +51,7 @@ def run(
 def _families(text: str | None) -> tuple[Family, ...]:
     if text is None:
         return FAMILIES
-    named = [name.strip() for name in text.split(",") if name.strip()]
+    named = listed(text)
     if unknown := set(named) - set(FAMILIES):
         known = ", ".join(FAMILIES)
         raise typer.BadParameter(f"no family {', '.join(sorted(unknown))}; there are {known}")

@@ -5,13 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import talking
+from cli.talking import AsJson, Server, segment
+
 verbs = typer.Typer(no_args_is_help=True, help="Retraining and reanalysis: watch and steer them.")
 
 JobId = Annotated[str, typer.Argument(help="e.g. job_01932c...")]
-Server = Annotated[
-    str | None, typer.Option(help="The platform's address; the one of the settings by default.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="What the platform said, as JSON.")]
 
 
 @verbs.command("list")
@@ -33,7 +32,7 @@ def every(
 @verbs.command()
 def show(job: JobId, server: Server = None, as_json: AsJson = False) -> None:
     """How a job stands."""
-    _show("one", _ask(server, "GET", _of(job)), as_json)
+    _show("one", _ask(server, "GET", segment(job)), as_json)
 
 
 @verbs.command()
@@ -49,7 +48,7 @@ def logs(job: JobId, server: Server = None) -> None:
     """What it has written down so far."""
     from cli.asking import text
 
-    print(text(server, f"/v1/jobs{_of(job)}/logs"), end="")
+    print(text(server, f"/v1/jobs{segment(job)}/logs"), end="")
 
 
 @verbs.command()
@@ -64,7 +63,7 @@ def report(
     from cli.asking import text
 
     page = ".html" if output and output.suffix == ".html" else ""
-    found = text(server, f"/v1/jobs{_of(job)}/report{page}")
+    found = text(server, f"/v1/jobs{segment(job)}/report{page}")
     if output is None:
         print(found)
         return
@@ -75,39 +74,24 @@ def report(
 @verbs.command()
 def cancel(job: JobId, server: Server = None, as_json: AsJson = False) -> None:
     """Stop it for good."""
-    _show("one", _ask(server, "POST", f"{_of(job)}/cancel"), as_json)
+    _show("one", _ask(server, "POST", f"{segment(job)}/cancel"), as_json)
 
 
 @verbs.command()
 def pause(job: JobId, server: Server = None, as_json: AsJson = False) -> None:
     """Let a reanalysis rest; what it has measured stays."""
-    _show("one", _ask(server, "POST", f"{_of(job)}/pause"), as_json)
+    _show("one", _ask(server, "POST", f"{segment(job)}/pause"), as_json)
 
 
 @verbs.command()
 def resume(job: JobId, server: Server = None, as_json: AsJson = False) -> None:
     """Go on with a paused reanalysis."""
-    _show("one", _ask(server, "POST", f"{_of(job)}/resume"), as_json)
+    _show("one", _ask(server, "POST", f"{segment(job)}/resume"), as_json)
 
 
 def _ask(server: str | None, method: str, path: str) -> Any:  # noqa: ANN401
-    from cli.asking import ask
-
-    return ask(server, method, f"/v1/jobs{path}")
-
-
-def _of(job: str) -> str:
-    from urllib.parse import quote
-
-    return f"/{quote(job, safe='')}"
+    return talking.ask(server, method, f"/v1/jobs{path}")
 
 
 def _show(how: str, said: Any, as_json: bool) -> None:  # noqa: ANN401
-    if as_json:
-        import json
-
-        print(json.dumps(said))
-        return
-    from cli import show_jobs
-
-    getattr(show_jobs, how)(said)
+    talking.show("show_jobs", how, said, as_json)

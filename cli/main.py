@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli import jobs, rollout
+from cli.talking import Server, listed
 
 app = typer.Typer(
     name="vocality",
@@ -127,20 +128,23 @@ def retrain(
     synthesis: Annotated[bool, typer.Option(help="Voices made up.")] = True,
     base: Annotated[str | None, typer.Option(help="Version whose weights are the start.")] = None,
     watch: Annotated[bool, typer.Option(help="Stay until it ends.")] = True,
-    server: Annotated[str | None, typer.Option(help="The platform's address.")] = None,
+    server: Server = None,
     as_json: Annotated[bool, typer.Option("--json", help="The job, as JSON.")] = False,
 ) -> None:
     """Train a version anew; the gate decides, and nothing is rolled out by itself."""
     from cli import retrain as verb
 
-    names = [name.strip() for name in (corpora or "").split(",") if name.strip()]
     verb.run(
         family,
         minutes=minutes,
         seed=seed,
         workers=workers,
         base=base,
-        sources={"synthesis": synthesis, "corpora": names, "recordings": recordings},
+        sources={
+            "synthesis": synthesis,
+            "corpora": listed(corpora or ""),
+            "recordings": recordings,
+        },
         server=server,
         watched=watch,
         as_json=as_json,
@@ -163,7 +167,7 @@ def reanalyze(
     ] = None,
     via: Annotated[str, typer.Option(help="lane, data or auto.")] = "auto",
     watch: Annotated[bool, typer.Option("--watch", help="Stay until it ends.")] = False,
-    server: Annotated[str | None, typer.Option(help="The platform's address.")] = None,
+    server: Server = None,
     as_json: Annotated[bool, typer.Option("--json", help="The job, as JSON.")] = False,
 ) -> None:
     """Measure many recordings again, with versions by choice; nobody's results change."""
@@ -174,7 +178,7 @@ def reanalyze(
         "owner_id": owner,
         "created_from": since,
         "created_to": until,
-        "measured": verb.listed(measured or ""),
+        "measured": listed(measured or ""),
     }
     verb.run(
         families,

@@ -1,13 +1,11 @@
 """`vocality reanalyze`: many recordings measured again, by the versions that are named."""
 
-import json
 from collections.abc import Mapping
 
 import typer
 
-from cli import show_jobs
-from cli.asking import ask
-from cli.watching import watch
+from cli import watching
+from cli.talking import listed
 
 
 def run(
@@ -26,17 +24,7 @@ def run(
         "versions": _pairs(versions),
         "via": via,
     }
-    job = ask(server, "POST", "/v1/jobs/reanalysis", body)
-    if as_json:
-        print(json.dumps(job))
-    else:
-        show_jobs.one(job)
-    if watched:
-        watch(server, job["id"])
-
-
-def listed(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    watching.begin(server, "reanalysis", body, watched=watched, as_json=as_json)
 
 
 def _pairs(pairs: list[str]) -> dict[str, str]:

@@ -1,10 +1,6 @@
 """`vocality retrain`: a family learns anew as a job of the platform, and its progress is shown."""
 
-import json
-
-from cli import show_jobs
-from cli.asking import ask
-from cli.watching import watch
+from cli import watching
 
 
 def run(
@@ -27,10 +23,4 @@ def run(
         "base": base,
         "sources": sources,
     }
-    job = ask(server, "POST", "/v1/jobs/retraining", body)
-    if as_json:
-        print(json.dumps(job))
-    else:
-        show_jobs.one(job)
-    if watched:
-        watch(server, job["id"])
+    watching.begin(server, "retraining", body, watched=watched, as_json=as_json)

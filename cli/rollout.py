@@ -1,17 +1,15 @@
 """`vocality rollout`: which version of a family answers whom."""
 
-from typing import Annotated, Any, Literal
-from urllib.parse import quote
+from typing import Annotated, Any
 
 import typer
+
+from cli import talking
+from cli.talking import AsJson, Server, segment
 
 verbs = typer.Typer(no_args_is_help=True, help="Versions on their way to users, and back.")
 
 Family = Annotated[str, typer.Argument(help="e.g. pitch")]
-Server = Annotated[
-    str | None, typer.Option(help="The platform's address; the one of the settings by default.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="What the platform said, as JSON.")]
 Reason = Annotated[str, typer.Option(help="Kept in the history.")]
 Percent = Annotated[float | None, typer.Option(help="Share of the singers.", min=0, max=100)]
 Limits = Annotated[
@@ -28,7 +26,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Which versions are wanted, and who answers now."""
-    said = _ask(server, "GET", _of(family) if family else "")
+    said = _ask(server, "GET", segment(family) if family else "")
     _show("rollouts", said, as_json)
 
 
@@ -66,7 +64,7 @@ def adjust(
     as_json: AsJson = False,
 ) -> None:
     """Another share, other limits, or a canary instead of a shadow and back."""
-    seen = _ask(server, "GET", _of(family))
+    seen = _ask(server, "GET", segment(family))
     body = {
         "percent": percent,
         "mode": mode,
@@ -74,7 +72,7 @@ def adjust(
         "reason": reason,
         "generation": seen["generation"],
     }
-    _show("rollouts", _ask(server, "PATCH", _of(family), _given(body)), as_json)
+    _show("rollouts", _ask(server, "PATCH", segment(family), _given(body)), as_json)
 
 
 @verbs.command()
@@ -109,41 +107,28 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """What was done, by whom and why, newest first."""
-    _show("history", _ask(server, "GET", f"{_of(family)}/history?limit={limit}"), as_json)
+    _show("history", _ask(server, "GET", f"{segment(family)}/history?limit={limit}"), as_json)
 
 
 @verbs.command()
 def compare(family: Family, server: Server = None, as_json: AsJson = False) -> None:
     """The version on trial beside the champion, since the trial began."""
-    _show("comparison", _ask(server, "GET", f"{_of(family)}/compare"), as_json)
+    _show("comparison", _ask(server, "GET", f"{segment(family)}/compare"), as_json)
 
 
 def _act(action: str, family: str, reason: str, server: str | None, as_json: bool) -> None:
     """Refused when somebody, a guardrail too, was quicker: twice would be two steps."""
-    seen = _ask(server, "GET", _of(family))
+    seen = _ask(server, "GET", segment(family))
     body = {"reason": reason, "generation": seen["generation"]}
-    _show("rollouts", _ask(server, "POST", f"{_of(family)}/{action}", body), as_json)
+    _show("rollouts", _ask(server, "POST", f"{segment(family)}/{action}", body), as_json)
 
 
 def _ask(server: str | None, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
-    from cli.asking import ask
-
-    return ask(server, method, f"/v1/rollouts{path}", body)
+    return talking.ask(server, method, f"/v1/rollouts{path}", body)
 
 
-def _of(family: str) -> str:
-    return f"/{quote(family, safe='')}"
-
-
-def _show(what: Literal["rollouts", "history", "comparison"], said: Any, as_json: bool) -> None:  # noqa: ANN401
-    if as_json:
-        import json
-
-        print(json.dumps(said))
-        return
-    from cli import show_rollout
-
-    getattr(show_rollout, what)(said)
+def _show(what: str, said: Any, as_json: bool) -> None:  # noqa: ANN401
+    talking.show("show_rollout", what, said, as_json)
 
 
 def _given(body: dict[str, Any]) -> dict[str, Any]:

@@ -2,14 +2,15 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx2
 import typer
 from rich.console import Console
 
-from cli.asking import address, fail
+from cli import talking
+from cli.asking import address, ask, fail
 from cli.show_jobs import progress
 
 ENDS = {"done": 0, "failed": 1, "cancelled": 1}
@@ -17,6 +18,16 @@ RETRY_S = 1.0
 SILENT_S = 60.0  # the stream breathes every quarter of that
 
 Told = tuple[str, dict[str, Any]]  # a type and what it tells
+
+
+def begin(
+    server: str | None, kind: str, body: Mapping[str, object], *, watched: bool, as_json: bool
+) -> None:
+    """Ask for a job of that kind, show it, and stay until it ends if that is wanted."""
+    job = ask(server, "POST", f"/v1/jobs/{kind}", body)
+    talking.show("show_jobs", "one", job, as_json)
+    if watched:
+        watch(server, job["id"])
 
 
 def watch(server: str | None, job: str, console: Console | None = None) -> None:
