@@ -91,6 +91,17 @@ def settings(servers: Settings, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As a job's driver is started: no waiting for others."""
+    import torch  # only for those who learn
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def analyzer() -> FakeAnalyzer:
     return FakeAnalyzer()
 

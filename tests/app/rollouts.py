@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx2
 from fastapi import FastAPI
+from sqlalchemy import select
 
 from app.rollouts import service
 from app.rollouts.guardrails import Limits
@@ -13,7 +14,7 @@ from app.rollouts.observations import Seen
 from app.rollouts.routing import Route
 from app.security import Role, User
 from app.services import Services
-from app.tables import Gate, ModelVersion, Observation, Rollout
+from app.tables import AuditEntry, Gate, ModelVersion, Observation, Rollout
 from models.results import Family, schema_digest
 from tests.app.conftest import client_of
 
@@ -68,3 +69,8 @@ async def observe(platform: Services, number: str, seen: Seen, family: Family = 
     async with platform.transaction() as session:
         row = Observation(family=family, version=number, seen=seen.model_dump(mode="json"))
         session.add(row)
+
+
+async def audited(platform: Services) -> list[str]:
+    async with platform.transaction() as session:
+        return list(await session.scalars(select(AuditEntry.action).order_by(AuditEntry.id)))

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import ray
 from ray import serve
 
 from deployments.batcher import Batcher, Limits
@@ -14,6 +13,7 @@ from deployments.placement import Placement, deploy
 from models.engine import Task
 from models.results import Activity, Family, FamilyResult
 from tests.signals import silence
+from tests.small_ray import small_ray
 
 IN_FLIGHT = 300
 BATCH, BATCH_S = 8, 0.08  # an ideal of 100 takes a second
@@ -37,10 +37,8 @@ class Paced:
 
 @pytest.fixture(scope="module")
 def paced() -> Iterator[serve.handle.DeploymentHandle[Paced]]:
-    ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=100 * 2**20)
-    yield serve.run(deploy(Paced, Placement()).bind(), name="paced", route_prefix=None)
-    serve.shutdown()
-    ray.shutdown()
+    with small_ray():
+        yield serve.run(deploy(Paced, Placement()).bind(), name="paced", route_prefix=None)
 
 
 @pytest.mark.system

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
 from ray import serve
 
 from app.analyzer import AnalysisRequest, DeadlineExceeded, Overloaded
@@ -21,6 +20,7 @@ from models.decode import decode
 from models.results import Analysis, Family
 from tests.same import assert_same_numbers
 from tests.signals import tone, wav
+from tests.small_ray import small_ray
 
 pytestmark = pytest.mark.system
 
@@ -37,20 +37,18 @@ ROOM_S = {"emotion--v1": 130.0}  # of audio let in at once
 
 @pytest.fixture(scope="module")
 def analyzer() -> Iterator[RemoteAnalyzer]:
-    ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=100 * 2**20)
-    routes: dict[Family, Route] = {}
-    targets = []
-    for name, versions in HOSTS.items():
-        routes |= {family: Route(champion="1", hosts={"1": name}) for family in versions}
-        spec = HostSpec(versions=versions, waiting_seconds=ROOM_S.get(name, 3600))
-        targets.append(serve.RunTarget(host.build(spec), name, None))
-    serve.run_many(targets)
-    conductor = serve.run(
-        deploy(Conductor, Placement()).bind(routes), name="conductor", route_prefix=None
-    )
-    yield RemoteAnalyzer(conductor)
-    serve.shutdown()
-    ray.shutdown()
+    with small_ray():
+        routes: dict[Family, Route] = {}
+        targets = []
+        for name, versions in HOSTS.items():
+            routes |= {family: Route(champion="1", hosts={"1": name}) for family in versions}
+            spec = HostSpec(versions=versions, waiting_seconds=ROOM_S.get(name, 3600))
+            targets.append(serve.RunTarget(host.build(spec), name, None))
+        serve.run_many(targets)
+        conductor = serve.run(
+            deploy(Conductor, Placement()).bind(routes), name="conductor", route_prefix=None
+        )
+        yield RemoteAnalyzer(conductor)
 
 
 async def test_a_take_over_three_hosts_gives_the_numbers_of_one_process(

@@ -26,7 +26,9 @@ async def test_steady_interactive_load_does_not_starve_bulk_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(courtesy, "LONGEST_S", 0.05)
-    given = Courtesy()
+    given, began = Courtesy(), list[str]()
 
-    async with given.given("interactive"), given.given("bulk"):
-        pass
+    async with given.given("interactive"):
+        async with given.given("bulk"):
+            began.append("bulk")
+        assert began == ["bulk"]

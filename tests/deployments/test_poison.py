@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 
 import pytest
-import ray
 from ray import serve
 from sqlalchemy import select
 
@@ -25,6 +24,7 @@ from models.engine import Task
 from models.results import Family, FamilyResult, Pitch, Version
 from tests.conftest import clean
 from tests.signals import silence, wav
+from tests.small_ray import small_ray
 
 POISON_S = 13.0  # the length of the take that kills
 INNOCENT = 6
@@ -54,13 +54,11 @@ def conductor(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[serve.handle.DeploymentHandle[Conductor]]:
     monkeypatch.setenv("VOCALITY_HOME", str(settings.home))
-    ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=100 * 2**20)
     host = deploy(BrittleHost, Placement(), name="AnalyzerHost", health_check_period_s=1)
-    serve.run(host.bind(), name="brittle", route_prefix=None)
     routes = {"pitch": Route(champion="1", hosts={"1": "brittle"})}
-    yield serve.run(deploy(Conductor, Placement()).bind(routes), name="c", route_prefix=None)
-    serve.shutdown()
-    ray.shutdown()
+    with small_ray():
+        serve.run(host.bind(), name="brittle", route_prefix=None)
+        yield serve.run(deploy(Conductor, Placement()).bind(routes), name="c", route_prefix=None)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from datetime import datetime
 import psutil
 import pyarrow as pa
 import pytest
-import ray
 from sqlalchemy import select
 
 from app import ids
@@ -35,6 +34,7 @@ from models.results import RESULT_TYPES, Activity, Family, Measure, Version, sch
 from tests.fakes import FakeAnalyzer, analysis, raising
 from tests.same import assert_same_numbers
 from tests.signals import silence, tone, wav
+from tests.small_ray import small_ray
 
 ACTOR = User("usr_rosa")
 BROKEN = b"RIFF, or so it says"
@@ -106,15 +106,8 @@ async def until_written(platform: Services, number: int) -> dict[str, tuple[int,
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    ray.init(
-        "local",
-        num_cpus=1,
-        include_dashboard=False,
-        object_store_memory=100 * 2**20,
-        log_to_driver=False,
-    )
-    yield
-    ray.shutdown()
+    with small_ray(1):
+        yield
 
 
 def launch(platform: Services) -> Launch:

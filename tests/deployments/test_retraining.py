@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-import ray
 import soundfile
-import torch
 
 from app import consents, ids
 from app.jobs.retraining import RetrainingIn
@@ -31,12 +29,15 @@ from models.engine import Task
 from models.transcript import TranscriptEngine
 from tests import checkpoints
 from tests.signals import tone, wav
+from tests.small_ray import small_ray
 from tests.spoken import level, speak
 from training import dataset, tensors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEAKERS = 20
@@ -67,15 +68,6 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 }
             )
     return root
-
-
-@pytest.fixture(autouse=True)
-def lean() -> Iterator[None]:
-    """As a driver is started: one thread, and no waiting for others."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -319,15 +311,8 @@ async def test_a_killed_driver_leaves_a_run_to_bury_and_no_half_version(
 
 @pytest.fixture
 def cluster() -> Iterator[None]:
-    ray.init(
-        "local",
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=100 * 2**20,
-        log_to_driver=False,
-    )
-    yield
-    ray.shutdown()
+    with small_ray():
+        yield
 
 
 @pytest.mark.system

@@ -1,6 +1,5 @@
 """Whisper learns a text by adapters, and what comes out is a checkpoint like any other."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +17,9 @@ from training.judging import transcript as judging
 from training.loop import Judging, NothingToLearn, Run
 from training.recipes import transcript as recipe
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SAID = ("the cat sat on the mat", "nine bottles of milk")
-
-
-@pytest.fixture(autouse=True)
-def lean() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
