@@ -6,7 +6,9 @@ import time
 from typing import Literal
 from uuid import UUID
 
-Prefix = Literal["rec", "ana", "usr", "pre", "pln", "exp", "job", "req"]
+Prefix = Literal[
+    "rec", "ana", "usr", "pre", "pln", "exp", "job", "req", "ses", "fac", "key", "inv", "del"
+]
 
 _HEX = re.compile(r"[0-9a-f]{32}")
 

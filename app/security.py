@@ -10,8 +10,10 @@ LOCAL_USER = "usr_local"
 
 
 class Role(StrEnum):
-    """What somebody may do beside their own takes."""
+    """What somebody is here; app.permissions says what each may do."""
 
+    singer = "singer"
+    coach = "coach"  # sees singers who accepted an invitation
     researcher = "researcher"  # models: rollouts, retraining, reanalysis
     admin = "admin"  # all of it
 

@@ -77,6 +77,24 @@ class Settings(BaseSettings):
         "None: `corpora` under home.",
     )
 
+    public_url: str | None = Field(
+        default=None,
+        description="Where people reach the door, e.g. https://voice.example.org: issuer of "
+        "tokens, base of links in mails. None: http://host:port.",
+    )
+    secret_key: str | None = Field(
+        default=None,
+        min_length=32,
+        description="Seals signing keys and second factors at rest. None: made once, under home.",
+    )
+    access_token_s: Seconds = 600.0
+    session_s: Seconds = 30 * 24 * 3600.0  # of a device that is not used
+    refresh_grace_s: Seconds = 10.0  # in which a racing tab gets the same child
+    account_cache_s: Seconds = 3.0  # a disabled user loses access within this and a breath
+    password_memory_kib: int = Field(default=65536, ge=8192)  # of argon2id
+    smtp_url: str | None = Field(default=None, description="None: letters lie in home/mail.")
+    mail_from: str = "Nexus Vocality <no-reply@localhost>"
+
     drills: bool = Field(
         default=False,
         description="Whether versions may be told to fail (tag drill.fault), to drill rollouts.",

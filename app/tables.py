@@ -298,3 +298,204 @@ class Reanalysis(Table):
         UniqueConstraint("recording_id", "family", "version", "sha256"),
         Index(None, "job_id", "id"),
     )
+
+
+# People
+
+
+class Account(Table):
+    """Somebody who signs in, or a service account that only has API keys."""
+
+    __tablename__ = "users"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    email: Mapped[str | None]  # as it was written
+    email_key: Mapped[str | None] = mapped_column(unique=True)  # NFKC, lower case: who it is
+    verified_at: Mapped[datetime | None]
+    password_hash: Mapped[str | None]
+    roles: Mapped[list[str]] = mapped_column(server_default=text("'[\"singer\"]'"))
+    is_service: Mapped[bool] = mapped_column(server_default=text("false"))
+    owner_id: Mapped[str | None]  # of a service account: who made it
+    profile: Mapped[Json] = mapped_column(server_default=text("'{}'"))  # app.users.profile.Profile
+    settings: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    revision: Mapped[int] = mapped_column(server_default="1")  # of profile and settings: the ETag
+    epoch: Mapped[int] = mapped_column(server_default="1")  # access tokens of an older one are dead
+    disabled_at: Mapped[datetime | None]
+    delete_after: Mapped[datetime | None]  # asked for; until then it can be taken back
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class SignIn(Table):
+    """A signed-in device: the family of its refresh tokens."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    client_id: Mapped[str]
+    device: Mapped[str]  # what its user agent says, cut
+    address: Mapped[str]
+    factors: Mapped[list[str]]  # password, totp, recovery, passkey, oidc
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    revoked_why: Mapped[str | None]
+
+    __table_args__ = (Index(None, "user_id"),)
+
+
+class RefreshToken(Table):
+    """One of a session's refresh tokens; only the newest may be used."""
+
+    __tablename__ = "refresh_tokens"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)  # SHA-256 of the token
+    session_id: Mapped[str] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    child: Mapped[str | None]  # sealed with a key that only the parent token gives
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index(None, "session_id"),)
+
+
+class OneTimeToken(Table):
+    """A link or a step that can be taken once: verify, reset, change_email, mfa, ..."""
+
+    __tablename__ = "one_time_tokens"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    purpose: Mapped[str]
+    user_id: Mapped[str | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    data: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index(None, "user_id", "purpose"),)
+
+
+class SigningKey(Table):
+    """A key that access tokens are, or were, signed with."""
+
+    __tablename__ = "signing_keys"
+
+    kid: Mapped[str] = mapped_column(primary_key=True)
+    public: Mapped[Json]  # JWK
+    private: Mapped[str]  # sealed with the settings' secret
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    retired_at: Mapped[datetime | None]  # signs no more; verifies until its last token has run out
+
+
+class Factor(Table):
+    """A second factor: a TOTP secret, a recovery code, a passkey."""
+
+    __tablename__ = "factors"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    kind: Mapped[str]  # totp | recovery | passkey
+    label: Mapped[str] = mapped_column(server_default="")
+    secret: Mapped[str]  # sealed, or a digest, or a passkey's public key
+    lookup: Mapped[str | None] = mapped_column(unique=True)  # a passkey's credential id
+    counter: Mapped[int] = mapped_column(BigInteger, server_default="0")  # step or signature count
+    confirmed_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index(None, "user_id", "kind"),)
+
+
+class OutsideIdentity(Table):
+    """An account's name at somebody else's door."""
+
+    __tablename__ = "outside_identities"
+
+    issuer: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    email: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index(None, "user_id"),)
+
+
+class ApiKey(Table):
+    """A key of a program, with the scopes it was given."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    digest: Mapped[str] = mapped_column(unique=True)
+    scopes: Mapped[list[str]]
+    expires_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index(None, "user_id"),)
+
+
+class Coaching(Table):
+    """A coach's invitation to a singer, and what became of it."""
+
+    __tablename__ = "coachings"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    coach_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    singer_id: Mapped[str | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    email_key: Mapped[str]  # who was invited
+    accepted_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index(None, "coach_id"), Index(None, "singer_id"))
+
+
+class Mail(Table):
+    """A letter that waits to be sent; written in the transaction that calls for it."""
+
+    __tablename__ = "mails"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    to: Mapped[str]
+    subject: Mapped[str]
+    body: Mapped[str]  # emptied once it is sent: it may hold a link
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    available_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    sent_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index("ix_mails_waiting", "id", postgresql_where=text("sent_at IS NULL")),)
+
+
+class IdempotencyKey(Table):
+    """A request that its sender may repeat: what it was, and what was answered."""
+
+    __tablename__ = "idempotency_keys"
+
+    user_id: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]  # of method, path and body
+    status: Mapped[int | None]  # None while it runs
+    headers: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    body: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index(None, "created_at"),)
+
+
+class DeletionReceipt(Table):
+    """That an account and all of it was deleted; it names nobody."""
+
+    __tablename__ = "deletion_receipts"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str]  # a digest of the account's id
+    counts: Mapped[Json]
+    signature: Mapped[str]  # JWS by a signing key
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
