@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import pages
-from app.dependencies import Admin, SessionDep
+from app.dependencies import MayReadAudit, SessionDep
 from app.pages import Cursor, Limit
 from app.problems import documented
 from app.tables import AuditEntry, Json
@@ -44,7 +44,7 @@ def record(session: AsyncSession, actor_id: str, action: str, target: str, detai
 
 @router.get("", responses=documented(400, 401, 403, 422))
 async def list_audit_entries(
-    user: Admin,
+    user: MayReadAudit,
     session: SessionDep,
     limit: Limit = 20,
     cursor: Cursor = None,

@@ -1,13 +1,15 @@
 """What a route may ask for, by type. One alias each, so routes read like prose."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import Forbidden
-from app.security import Role, User
+from app.permissions import Permission, granted
+from app.security import User
 from app.services import Services
 
 
@@ -33,24 +35,27 @@ async def current_user(request: Request, services: ServicesDep) -> User:
     return await services.identity(request)
 
 
-CurrentUser = Annotated[User, Depends(current_user)]
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """A dependency that states what its route asks for: app.permissions is the table."""
+
+    permission: Permission
+
+    def __call__(self, user: Annotated[User, Depends(current_user)]) -> User:
+        if self.permission not in granted(user):
+            raise Forbidden(f"This needs the permission {self.permission}.")
+        return user
 
 
-async def researcher(user: CurrentUser) -> User:
-    """Who may operate models."""
-    if not user.roles & {Role.researcher, Role.admin}:
-        raise Forbidden("This needs the role researcher or admin.")
-    return user
-
-
-Researcher = Annotated[User, Depends(researcher)]
-
-
-async def admin(user: CurrentUser) -> User:
-    """Who may see what everybody did."""
-    if Role.admin not in user.roles:
-        raise Forbidden("This needs the role admin.")
-    return user
-
-
-Admin = Annotated[User, Depends(admin)]
+P = Permission
+SignedIn = Annotated[User, Depends(Allowed(P.account))]  # in person: no API key opens these
+MayReadProfile = Annotated[User, Depends(Allowed(P.profile_read))]
+MayWriteProfile = Annotated[User, Depends(Allowed(P.profile_write))]
+MayAnalyze = Annotated[User, Depends(Allowed(P.analyze))]
+MayReadRecordings = Annotated[User, Depends(Allowed(P.recordings_read))]
+MayWriteRecordings = Annotated[User, Depends(Allowed(P.recordings_write))]
+MayCoach = Annotated[User, Depends(Allowed(P.coaching))]
+MayReadModels = Annotated[User, Depends(Allowed(P.models_read))]
+MayOperateModels = Annotated[User, Depends(Allowed(P.models_operate))]
+MayReadAudit = Annotated[User, Depends(Allowed(P.audit_read))]
+MayManageUsers = Annotated[User, Depends(Allowed(P.users_manage))]

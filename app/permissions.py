@@ -1,15 +1,17 @@
 """Permissions: who may do what, as one table. A route without a line here does not start."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 
-from app.security import Role
+from app.security import Role, User
 
 
 class Permission(StrEnum):
     """What a route asks for; also the scopes that an API key can be given."""
 
-    account = "account"  # one's own profile, settings, devices, factors, keys, privacy
+    account = "account"  # how one signs in, keys, privacy, the end of it: never by a key
+    profile_read = "profile:read"
+    profile_write = "profile:write"
     analyze = "analyze"  # measure a take without keeping it
     recordings_read = "recordings:read"
     recordings_write = "recordings:write"
@@ -21,14 +23,25 @@ class Permission(StrEnum):
 
 
 P = Permission
-SINGER = {P.account, P.analyze, P.recordings_read, P.recordings_write}
+SINGER = frozenset(
+    {
+        P.account,
+        P.profile_read,
+        P.profile_write,
+        P.analyze,
+        P.recordings_read,
+        P.recordings_write,
+    }
+)
 
 GRANTS: Mapping[Role, frozenset[Permission]] = {
-    Role.singer: frozenset(SINGER),
-    Role.coach: frozenset({*SINGER, P.coaching}),
-    Role.researcher: frozenset({*SINGER, P.models_read, P.models_operate}),
+    Role.singer: SINGER,
+    Role.coach: SINGER | {P.coaching},
+    Role.researcher: SINGER | {P.models_read, P.models_operate},
     Role.admin: frozenset(Permission),
 }
+
+SCOPES = frozenset(Permission) - {P.account}  # what an API key can be given
 
 # Operations that ask for nothing, each for a reason.
 PUBLIC: Mapping[str, str] = {
@@ -38,7 +51,7 @@ PUBLIC: Mapping[str, str] = {
 }
 
 
-def granted(roles: Iterable[Role], scopes: frozenset[Permission] | None) -> frozenset[Permission]:
-    """What these roles may, within the scopes of the key that was shown, if it was a key."""
-    found = frozenset().union(*(GRANTS[role] for role in roles))
-    return found if scopes is None else found & scopes
+def granted(user: User) -> frozenset[Permission]:
+    """What this user may, within the scopes of the key that was shown, if it was a key."""
+    found = frozenset[Permission]().union(*(GRANTS[role] for role in user.roles))
+    return found if user.scopes is None else found & SCOPES & user.scopes

@@ -1,4 +1,4 @@
-"""Who is asking. One local user until there are accounts: whoever signs people in replaces this."""
+"""Who is asking, and how a connection is told apart; app.permissions says what each may do."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Protocol
 
 from starlette.requests import HTTPConnection
 
-LOCAL_USER = "usr_local"
+LOCAL_USER = "usr_local"  # the administrator whom a laptop's first start makes
 
 
 class Role(StrEnum):
@@ -20,8 +20,12 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class User:
+    """Who asks, as one request sees them."""
+
     id: str
     roles: frozenset[Role] = frozenset()
+    scopes: frozenset[str] | None = None  # of the API key that was shown; None: it was no key
+    session_id: str | None = None  # of the signed-in device
 
 
 class Identity(Protocol):

@@ -14,6 +14,7 @@ from app import database, embedded, tasks
 from app.analyzer import Analyzer, Inspector
 from app.events import News, mentioned
 from app.rollouts.drift import Tally, write_forever
+from app.sealing import Seal, secret_of
 from app.security import Identity, drilled_user, local_user
 from app.settings import Settings
 from app.storage import Storage, open_store
@@ -32,6 +33,7 @@ class Services:
     analyzer: Analyzer
     inspector: Inspector
     news: News
+    seal: Seal
     identity: Identity = local_user
     metrics: Metrics = field(default_factory=Metrics)
     tally: Tally = field(default_factory=Tally)
@@ -59,7 +61,7 @@ def build(
     inspector: Inspector,
     identity: Identity = local_user,
 ) -> Services:
-    """Opens nothing: connections are made when first needed, so starting waits for no server.
+    """Opens no connection: they are made when first needed, so starting waits for no server.
 
     The settings must name a database and a Redis (app.embedded.complete sees to that).
     """
@@ -77,6 +79,7 @@ def build(
         analyzer=analyzer,
         inspector=inspector,
         news=News(redis, sessions),
+        seal=Seal(secret_of(settings)),
         identity=identity,
     )
 

@@ -131,6 +131,21 @@ class Consent(Table):
     withdrawn_at: Mapped[datetime | None]
 
 
+class ConsentChange(Table):
+    """That somebody gave or took back a consent, and by which text; never changed."""
+
+    __tablename__ = "consent_changes"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    user_id: Mapped[str]
+    purpose: Mapped[str]
+    given: Mapped[bool]
+    text_version: Mapped[str]  # what they were shown
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index(None, "user_id", "id"),)
+
+
 class Gate(StrEnum):
     """What is known of a version's quality before it meets users."""
 
@@ -241,7 +256,7 @@ class AuditEntry(Table):
     details: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
-    __table_args__ = (Index(None, "target", "id"),)
+    __table_args__ = (Index(None, "target", "id"), Index(None, "actor_id", "id"))
 
 
 class JobState(StrEnum):

@@ -11,7 +11,13 @@ from app import stream
 from app.analyses import queue, service
 from app.analyses.forms import asked
 from app.analyses.schemas import AnalysisIn, AnalysisOut
-from app.dependencies import CurrentUser, ServicesDep, SessionDep
+from app.dependencies import (
+    MayAnalyze,
+    MayReadRecordings,
+    MayWriteRecordings,
+    ServicesDep,
+    SessionDep,
+)
 from app.errors import TooLarge
 from app.problems import documented
 from app.strict_json import StrictRoute
@@ -29,7 +35,7 @@ streams = APIRouter(prefix="/v1", tags=["analyses"])
 async def analyze(
     file: Annotated[UploadFile, FileField(description="WAV, FLAC, MP3, M4A, OGG, WebM or AIFF.")],
     asked: Annotated[AnalysisIn, Depends(asked)],
-    user: CurrentUser,
+    user: MayAnalyze,
     services: ServicesDep,
 ) -> Response:
     """Audio in, everything we can say about it out. Nothing is stored."""
@@ -48,7 +54,7 @@ async def analyze(
 )
 async def create_analysis(
     recording_id: str,
-    user: CurrentUser,
+    user: MayWriteRecordings,
     session: SessionDep,
     response: Response,
     asked: AnalysisIn | None = None,
@@ -62,7 +68,7 @@ async def create_analysis(
 @router.get(
     "/analyses/{analysis_id}", response_model=AnalysisOut, responses=documented(401, 404, 422)
 )
-async def get_analysis(analysis_id: str, user: CurrentUser, session: SessionDep) -> Response:
+async def get_analysis(analysis_id: str, user: MayReadRecordings, session: SessionDep) -> Response:
     """How an analysis stands, and its result once it is done."""
     row = await service.get(session, user, analysis_id)
     shown = AnalysisOut.of(row, await queue.position(session, row))
@@ -75,12 +81,14 @@ async def get_analysis(analysis_id: str, user: CurrentUser, session: SessionDep)
     response_model=AnalysisOut,
     responses=documented(401, 404, 409, 422),
 )
-async def cancel_analysis(analysis_id: str, user: CurrentUser, session: SessionDep) -> AnalysisOut:
+async def cancel_analysis(
+    analysis_id: str, user: MayWriteRecordings, session: SessionDep
+) -> AnalysisOut:
     """Stop an analysis that waits or runs. Safe to repeat."""
     return AnalysisOut.of(await service.cancel(session, user, analysis_id))
 
 
-async def visible(analysis_id: str, user: CurrentUser, services: ServicesDep) -> str:
+async def visible(analysis_id: str, user: MayReadRecordings, services: ServicesDep) -> str:
     """The id of an analysis that the user may watch, checked before the stream begins."""
     async with services.transaction() as session:
         return (await service.get(session, user, analysis_id)).id

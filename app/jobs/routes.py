@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app import stream
-from app.dependencies import Researcher, ServicesDep, SessionDep
+from app.dependencies import MayOperateModels, MayReadModels, ServicesDep, SessionDep
 from app.jobs import page, queue, service
 from app.jobs.queue import Kind
 from app.jobs.report import Report
@@ -30,7 +30,7 @@ streams = APIRouter(prefix="/v1/jobs", tags=["jobs"])
     responses=documented(400, 401, 403, 408, 413, 422),
 )
 async def create_retraining(
-    asked: RetrainingIn, user: Researcher, session: SessionDep, response: Response
+    asked: RetrainingIn, user: MayOperateModels, session: SessionDep, response: Response
 ) -> JobOut:
     """Train a version anew. It is registered when it passes the gate, and never rolled out by
     itself."""
@@ -44,7 +44,7 @@ async def create_retraining(
     responses=documented(400, 401, 403, 408, 413, 422),
 )
 async def create_reanalysis(
-    asked: ReanalysisIn, user: Researcher, session: SessionDep, response: Response
+    asked: ReanalysisIn, user: MayOperateModels, session: SessionDep, response: Response
 ) -> JobOut:
     """Measure many recordings again, each once for every family and version. Results that
     singers have stay as they are; the report tells the difference."""
@@ -58,7 +58,7 @@ async def _accepted(row: Job, session: SessionDep, response: Response) -> JobOut
 
 @router.get("", response_model=JobPage, responses=documented(400, 401, 403, 422))
 async def list_jobs(
-    user: Researcher,
+    user: MayReadModels,
     session: SessionDep,
     kind: Kind | None = None,
     state: JobState | None = None,
@@ -71,7 +71,7 @@ async def list_jobs(
 
 
 @router.get("/{job_id}", response_model=JobOut, responses=documented(401, 403, 404, 422))
-async def get_job(job_id: str, user: Researcher, session: SessionDep) -> JobOut:
+async def get_job(job_id: str, user: MayReadModels, session: SessionDep) -> JobOut:
     """How a job stands."""
     row = await service.get(session, job_id)
     return JobOut.of(row, await queue.position(session, row))
@@ -80,7 +80,7 @@ async def get_job(job_id: str, user: Researcher, session: SessionDep) -> JobOut:
 @router.post(
     "/{job_id}/cancel", response_model=JobOut, responses=documented(401, 403, 404, 409, 422)
 )
-async def cancel_job(job_id: str, user: Researcher, session: SessionDep) -> JobOut:
+async def cancel_job(job_id: str, user: MayOperateModels, session: SessionDep) -> JobOut:
     """Stop a job for good. Safe to repeat."""
     return JobOut.of(await service.cancel(session, user, job_id))
 
@@ -88,7 +88,7 @@ async def cancel_job(job_id: str, user: Researcher, session: SessionDep) -> JobO
 @router.post(
     "/{job_id}/pause", response_model=JobOut, responses=documented(401, 403, 404, 409, 422)
 )
-async def pause_job(job_id: str, user: Researcher, session: SessionDep) -> JobOut:
+async def pause_job(job_id: str, user: MayOperateModels, session: SessionDep) -> JobOut:
     """Let a reanalysis rest; what it has measured stays. Safe to repeat."""
     return JobOut.of(await service.pause(session, user, job_id))
 
@@ -96,13 +96,13 @@ async def pause_job(job_id: str, user: Researcher, session: SessionDep) -> JobOu
 @router.post(
     "/{job_id}/resume", response_model=JobOut, responses=documented(401, 403, 404, 409, 422)
 )
-async def resume_job(job_id: str, user: Researcher, session: SessionDep) -> JobOut:
+async def resume_job(job_id: str, user: MayOperateModels, session: SessionDep) -> JobOut:
     """Go on with a paused reanalysis: the rest only. Safe to repeat."""
     row = await service.resume(session, user, job_id)
     return JobOut.of(row, await queue.position(session, row))
 
 
-async def existing(job_id: str, user: Researcher, services: ServicesDep) -> str:
+async def existing(job_id: str, user: MayReadModels, services: ServicesDep) -> str:
     """The id of a job that the user may see, checked before anything is streamed."""
     async with services.transaction() as session:
         return (await service.get(session, job_id)).id

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Response, UploadFile
 from fastapi import File as FileField
 
-from app.dependencies import CurrentUser, ServicesDep, SessionDep
+from app.dependencies import MayReadRecordings, MayWriteRecordings, ServicesDep, SessionDep
 from app.errors import TooLarge
 from app.pages import Cursor, Limit
 from app.problems import documented
@@ -26,7 +26,7 @@ uploads = APIRouter(prefix="/v1/recordings", tags=["recordings"])
 )
 async def create_recording(
     file: Annotated[UploadFile, FileField(description="WAV, FLAC, MP3, M4A, OGG, WebM or AIFF.")],
-    user: CurrentUser,
+    user: MayWriteRecordings,
     services: ServicesDep,
     response: Response,
 ) -> Recording:
@@ -40,7 +40,7 @@ async def create_recording(
 
 @router.get("", response_model=RecordingPage, responses=documented(400, 401, 422))
 async def list_recordings(
-    user: CurrentUser, session: SessionDep, limit: Limit = 20, cursor: Cursor = None
+    user: MayReadRecordings, session: SessionDep, limit: Limit = 20, cursor: Cursor = None
 ) -> RecordingPage:
     """Your takes, newest first."""
     items, next_cursor = await service.page(session, user, limit, cursor)
@@ -50,6 +50,8 @@ async def list_recordings(
 
 
 @router.get("/{recording_id}", response_model=RecordingOut, responses=documented(401, 404, 422))
-async def get_recording(recording_id: str, user: CurrentUser, session: SessionDep) -> Recording:
+async def get_recording(
+    recording_id: str, user: MayReadRecordings, session: SessionDep
+) -> Recording:
     """One of your takes."""
     return await service.get(session, user, recording_id)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Header, Path, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app import stream
-from app.dependencies import Researcher, ServicesDep, SessionDep
+from app.dependencies import MayOperateModels, MayReadModels, ServicesDep, SessionDep
 from app.pages import Cursor, Limit
 from app.problems import documented
 from app.rollouts import catalogue, changes, comparison, service
@@ -36,7 +36,7 @@ READS = documented(401, 403, 404, 422)
 
 
 @models.get("", responses=documented(401, 403))
-async def list_models(user: Researcher, session: SessionDep) -> FamiliesOut:
+async def list_models(user: MayReadModels, session: SessionDep) -> FamiliesOut:
     """Every family's versions, newest first: gate, licence, metrics, digest and aliases."""
     return FamiliesOut(items=await catalogue.families(session))
 
@@ -45,7 +45,7 @@ async def list_models(user: Researcher, session: SessionDep) -> FamiliesOut:
 async def get_model_version(
     family: Family,
     version: Annotated[str, Path(pattern=VERSION)],
-    user: Researcher,
+    user: MayReadModels,
     session: SessionDep,
 ) -> VersionWithCard:
     """One version, with its model card."""
@@ -53,7 +53,7 @@ async def get_model_version(
 
 
 @router.get("", responses=documented(401, 403))
-async def list_rollouts(user: Researcher, session: SessionDep) -> RolloutsOut:
+async def list_rollouts(user: MayReadModels, session: SessionDep) -> RolloutsOut:
     """Every served family: which versions are wanted, and who answers now."""
     return RolloutsOut(items=[RolloutOut.of(row) for row in await service.every(session)])
 
@@ -61,7 +61,7 @@ async def list_rollouts(user: Researcher, session: SessionDep) -> RolloutsOut:
 @router.post("", status_code=202, responses=CHANGES)
 async def start_rollout(
     asked: RolloutIn,
-    user: Researcher,
+    user: MayOperateModels,
     services: ServicesDep,
     session: SessionDep,
     response: Response,
@@ -74,14 +74,14 @@ async def start_rollout(
 
 
 @router.get("/{family}", responses=READS)
-async def get_rollout(family: Family, user: Researcher, session: SessionDep) -> RolloutOut:
+async def get_rollout(family: Family, user: MayReadModels, session: SessionDep) -> RolloutOut:
     """One family: which versions are wanted, and who answers now."""
     return RolloutOut.of(await service.get(session, family))
 
 
 @router.patch("/{family}", responses=CHANGES)
 async def adjust_rollout(
-    family: Family, asked: Adjustment, user: Researcher, session: SessionDep
+    family: Family, asked: Adjustment, user: MayOperateModels, session: SessionDep
 ) -> RolloutOut:
     """Another share of the singers, other limits, or a canary instead of a shadow and back."""
     return RolloutOut.of(await service.adjust(session, user, family, asked))
@@ -89,7 +89,7 @@ async def adjust_rollout(
 
 @router.post("/{family}/promote", responses=CHANGES)
 async def promote_rollout(
-    family: Family, user: Researcher, session: SessionDep, asked: Action | None = None
+    family: Family, user: MayOperateModels, session: SessionDep, asked: Action | None = None
 ) -> RolloutOut:
     """Make the version on trial the champion, at once; the champion stays warm as `previous`."""
     told = asked or Action()
@@ -99,7 +99,7 @@ async def promote_rollout(
 
 @router.post("/{family}/rollback", responses=CHANGES)
 async def roll_back_rollout(
-    family: Family, user: Researcher, session: SessionDep, asked: Action | None = None
+    family: Family, user: MayOperateModels, session: SessionDep, asked: Action | None = None
 ) -> RolloutOut:
     """Drop what is on trial; where nothing is, champion and previous change places. At once.
 
@@ -113,7 +113,7 @@ async def roll_back_rollout(
 
 @router.post("/{family}/retire", responses=CHANGES)
 async def retire_previous(
-    family: Family, user: Researcher, session: SessionDep, asked: Action | None = None
+    family: Family, user: MayOperateModels, session: SessionDep, asked: Action | None = None
 ) -> RolloutOut:
     """Keep the previous version warm no more."""
     told = asked or Action()
@@ -123,7 +123,11 @@ async def retire_previous(
 
 @router.get("/{family}/history", responses=documented(400, 401, 403, 404, 422))
 async def get_rollout_history(
-    family: Family, user: Researcher, session: SessionDep, limit: Limit = 20, cursor: Cursor = None
+    family: Family,
+    user: MayReadModels,
+    session: SessionDep,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> ChangePage:
     """What was done, by whom and why, newest first; `guardrail` and `reconciler` are actors too."""
     items, next_cursor = await service.history(session, family, limit, cursor)
@@ -131,12 +135,12 @@ async def get_rollout_history(
 
 
 @router.get("/{family}/compare", responses=documented(401, 403, 404, 409, 422))
-async def compare_rollout(family: Family, user: Researcher, session: SessionDep) -> Comparison:
+async def compare_rollout(family: Family, user: MayReadModels, session: SessionDep) -> Comparison:
     """The version on trial beside the champion since the trial began."""
     return await comparison.compare(session, family)
 
 
-async def followed(family: Family, user: Researcher, services: ServicesDep) -> str:
+async def followed(family: Family, user: MayReadModels, services: ServicesDep) -> str:
     """The topic of a rollout that there is, checked before the stream begins."""
     async with services.transaction() as session:
         return changes.topic_of((await service.get(session, family)).family)
