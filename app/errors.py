@@ -72,6 +72,17 @@ class Unprocessable(AppError):
     code = "invalid_request"
 
 
+class TooManyRequests(AppError):
+    """Slower: the same request may succeed after `retry_after_s`."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, detail: str, *, code: str | None = None, retry_after_s: float = 1.0) -> None:
+        super().__init__(detail, code=code)
+        self.retry_after_s = retry_after_s
+
+
 class ServiceUnavailable(AppError):
     """Not now: the same request may succeed after `retry_after_s`."""
 
