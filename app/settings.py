@@ -100,6 +100,11 @@ class Settings(BaseSettings):
         description="Whether versions may be told to fail (tag drill.fault), to drill rollouts.",
     )
 
+    @property
+    def admin_key(self) -> Path:
+        """Where the API key of the administrator lies whom the first start has made."""
+        return self.home / "admin-key"
+
 
 @cache
 def settings() -> Settings:

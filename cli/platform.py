@@ -16,6 +16,7 @@ from app.settings import Settings
 def running(settings: Settings, profile: str = "laptop") -> Iterator[Settings]:
     """The platform with every address filled in; it ends with the block."""
     from app import embedded, migrations
+    from app.users import first_start
     from cli import tracking
 
     _check(settings)
@@ -34,6 +35,7 @@ def running(settings: Settings, profile: str = "laptop") -> Iterator[Settings]:
         environment = _environment(settings)
         os.environ.update(environment)
         asyncio.run(migrations.upgrade(str(settings.database_url)))
+        asyncio.run(first_start.prepare(settings))
         # Only now: Ray reads its authentication from the environment when it is imported.
         from deployments import start
 

@@ -31,8 +31,17 @@ class Platform:
     home: Path
     door: str
 
+    @property
+    def key(self) -> str:
+        """Of the administrator whom the first start has made."""
+        return (self.home / "admin-key").read_text().strip()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"}
+
     def client(self) -> httpx2.Client:
-        return httpx2.Client(base_url=self.door, timeout=120)
+        return httpx2.Client(base_url=self.door, timeout=120, headers=self.headers)
 
     def descendants(self, mark: str) -> list[psutil.Process]:
         """Processes of the platform whose command line holds the mark."""
