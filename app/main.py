@@ -49,18 +49,28 @@ def create_app(
 
     `answers_id`: whether X-Request-Id is ours to answer; Ray Serve does it by itself.
     """
+    app = _routed(routers(services.settings) if served is None else served)
+    app.state.services = services
+    problems.install(app)
+    app.add_middleware(Bodies, timeout_s=services.settings.body_timeout_s)
+    app.add_middleware(Telemetry, metrics=services.metrics, answers_id=answers_id)
+    return app
+
+
+def document(settings: Settings) -> dict[str, Any]:
+    """What every service promises, as OpenAPI."""
+    return _openapi(_routed(routers(settings)))
+
+
+def _routed(served: Routers) -> FastAPI:
     app = FastAPI(
         title="Nexus Vocality",
         version="1",
         summary="Voice analysis: pitch, timbre, expression, clarity, prosody, fluency, words.",
         generate_unique_id_function=_operation_id,
     )
-    app.state.services = services
-    for router, max_body in routers(services.settings) if served is None else served:
+    for router, max_body in served:
         app.include_router(router, max_body_size=max_body)
-    problems.install(app)
-    app.add_middleware(Bodies, timeout_s=services.settings.body_timeout_s)
-    app.add_middleware(Telemetry, metrics=services.metrics, answers_id=answers_id)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -121,7 +122,16 @@ async def _http(request: Request, error: Exception) -> Response:
     known = _of_status(error)
     answer = _answer(request, known)
     answer.headers.update(error.headers or {})
+    if error.status_code == 405:
+        answer.headers["Allow"] = ", ".join(_methods_here(request))
     return answer
+
+
+def _methods_here(request: Request) -> list[str]:
+    """Of every route of this address: the first one that matched knows its own only."""
+    here = getattr(request.scope.get("route"), "path", None)
+    routes = iter_route_contexts(request.app.routes)
+    return sorted({name for route in routes if route.path == here for name in route.methods or ()})
 
 
 def _of_status(error: HTTPException) -> AppError:
