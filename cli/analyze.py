@@ -16,6 +16,7 @@ from models.graph import FAMILIES
 from models.results import Analysis, Family
 
 BATCH = 16  # takes measured together
+LONGEST_S = 600  # wait for a server
 BATCH_S = 480  # of audio, padding included, measured together
 errors = Console(stderr=True)
 
@@ -123,12 +124,14 @@ def _remote(
 ) -> Iterator[tuple[Path, Outcome]]:
     import httpx2
 
+    from cli.asking import client
+
     fields = {"families": ",".join(families), "options": options.model_dump_json()}
-    with httpx2.Client(base_url=server, timeout=600) as client:
+    with client(server, timeout_s=LONGEST_S) as asker:
         for path in files:
             try:
                 with path.open("rb") as file:
-                    reply = client.post("/v1/analyze", files={"file": file}, data=fields)
+                    reply = asker.post("/v1/analyze", files={"file": file}, data=fields)
             except OSError as error:
                 yield path, f"cannot be read: {error.strerror}"
                 continue

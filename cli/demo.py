@@ -4,10 +4,10 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx2
 from rich.console import Console
 
 from app.settings import Settings
+from cli.asking import client
 from cli.platform import running
 from cli.ports import free_port
 from cli.show import show
@@ -24,14 +24,15 @@ def run() -> None:
         with console.status("Starting PostgreSQL, Redis, MLflow, Ray Serve ..."):
             ready = stack.enter_context(running(settings))
         console.print(f"Platform ready after {time.perf_counter() - started:.1f} s")
-        _analyze(f"http://{ready.host}:{ready.port}")
+        _analyze(ready)
         console.print("Stopping. `make serve` keeps it running.")
 
 
-def _analyze(door: str) -> None:
+def _analyze(ready: Settings) -> None:
+    door = f"http://{ready.host}:{ready.port}"
     asked = time.perf_counter()
-    with TAKE.open("rb") as file:
-        reply = httpx2.post(f"{door}/v1/analyze", files={"file": file}, timeout=120)
+    with TAKE.open("rb") as file, client(door) as asker:
+        reply = asker.post("/v1/analyze", files={"file": file})
     reply.raise_for_status()
     seconds = time.perf_counter() - asked
     console.print(

@@ -1,5 +1,6 @@
 """`vocality`: one verb a file, imported when it is called, so that --help is instant."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,20 @@ app.add_typer(jobs.verbs, name="jobs")
 
 Files = Annotated[list[Path], typer.Argument(help="Takes: WAV, FLAC, MP3, M4A, OGG, WebM, AIFF.")]
 Families = Annotated[str | None, typer.Option(help="Comma list, all by default.")]
+
+
+@app.callback()
+def everywhere(
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="API key for a platform that is asked. VOCALITY_API_KEY keeps it out of the list "
+            "of processes; without both, this home's administrator asks."
+        ),
+    ] = None,
+) -> None:
+    if key is not None:
+        os.environ["VOCALITY_API_KEY"] = key
 
 
 @app.command()

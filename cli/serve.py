@@ -34,4 +34,8 @@ def say_where(settings: Settings) -> None:
     console.print(f"  health    {door}/readyz   {door}/metrics", highlight=False)
     console.print(f"  MLflow    {settings.mlflow_tracking_uri}", highlight=False)
     console.print(f"  files     {settings.home}", highlight=False)
-    console.print(f"  try       curl -F file=@take.wav {door}/v1/analyze", highlight=False)
+    if settings.admin_key.exists():
+        console.print(f"  key       {settings.admin_key}", highlight=False)
+        shown = f'-H "Authorization: Bearer $(cat {settings.admin_key})"'
+        tried = f"curl {shown} -F file=@take.wav {door}/v1/analyze"
+        console.print(f"  try       {tried}", highlight=False, markup=False, soft_wrap=True)

@@ -12,11 +12,14 @@ from pathlib import Path
 import httpx2
 import psutil
 
+from app.settings import Settings
+from cli import asking
 from cli.ports import free_port
 
 VOCALITY = str(Path(sys.executable).with_name("vocality"))
 START_S = 180
 STOP_S = 60
+PATIENCE_S = 120  # with one request
 ADDRESSES = ("DATABASE_URL", "REDIS_URL", "OBJECT_STORE_URL", "MLFLOW_TRACKING_URI", "RAY_ADDRESS")
 
 
@@ -31,17 +34,16 @@ class Platform:
     home: Path
     door: str
 
-    @property
-    def key(self) -> str:
-        """Of the administrator whom the first start has made."""
-        return (self.home / "admin-key").read_text().strip()
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.key}"}
-
     def client(self) -> httpx2.Client:
-        return httpx2.Client(base_url=self.door, timeout=120, headers=self.headers)
+        """Asks as the administrator whom the first start has made."""
+        return httpx2.Client(base_url=self.door, timeout=PATIENCE_S, headers=self._headers)
+
+    def async_client(self) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(base_url=self.door, timeout=PATIENCE_S, headers=self._headers)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return asking.bearer(Settings(home=self.home).admin_key.read_text().strip())
 
     def descendants(self, mark: str) -> list[psutil.Process]:
         """Processes of the platform whose command line holds the mark."""

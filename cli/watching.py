@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from cli import talking
-from cli.asking import address, ask, fail
+from cli.asking import ask, client, fail
 from cli.show_jobs import progress
 
 ENDS = {"done": 0, "failed": 1, "cancelled": 1}
@@ -33,8 +33,8 @@ def begin(
 def watch(server: str | None, job: str, console: Console | None = None) -> None:
     """Raises typer.Exit with status 1 where the job does not end well."""
     where, known = console or Console(), dict[str, Any]()
-    with where.status("waiting") as status:
-        for kind, told in events(address(server), job):
+    with client(server) as asker, where.status("waiting") as status:
+        for kind, told in events(asker, job):
             if kind == "log":
                 for line in told["lines"]:
                     where.print(line, markup=False, highlight=False)
@@ -54,12 +54,12 @@ def _say_how_it_ended(where: Console, kind: str, told: dict[str, Any]) -> None:
     where.print(f"{kind}{why}", style="green" if kind == "done" else "red", markup=False)
 
 
-def events(door: str, job: str) -> Iterator[Told]:
+def events(asker: httpx2.Client, job: str) -> Iterator[Told]:
     """Every event once, through broken connections, to the one that ends the job."""
     last_id: str | None = None
     while True:
         try:
-            for event_id, kind, told in _stream(door, job, last_id):
+            for event_id, kind, told in _stream(asker, job, last_id):
                 last_id = event_id or last_id
                 yield kind, told
                 if kind in ENDS:
@@ -68,10 +68,12 @@ def events(door: str, job: str) -> Iterator[Told]:
             time.sleep(RETRY_S)
 
 
-def _stream(door: str, job: str, last_id: str | None) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _stream(
+    asker: httpx2.Client, job: str, last_id: str | None
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
     headers = {"Last-Event-ID": last_id} if last_id else {}
-    path = f"{door}/v1/jobs/{job}/events"
-    with httpx2.stream("GET", path, headers=headers, timeout=SILENT_S) as reply:
+    path = f"/v1/jobs/{job}/events"
+    with asker.stream("GET", path, headers=headers, timeout=SILENT_S) as reply:
         if not reply.is_success:
             fail(f"{job}: the server answered {reply.status_code}.")
         yield from parsed(reply.iter_lines())

@@ -56,9 +56,9 @@ def measure() -> tuple[Section, Section]:
         started = time.perf_counter()
         with serving(Path(folder) / "var") as platform:
             start_s = time.perf_counter() - started
-            asyncio.run(load(platform.door, bodies, clients=4, requests=16))  # warm
+            asyncio.run(load(platform, bodies, clients=4, requests=16))  # warm
             for clients in CLIENTS:
-                seen = asyncio.run(load(platform.door, bodies, clients=clients, requests=REQUESTS))
+                seen = asyncio.run(load(platform, bodies, clients=clients, requests=REQUESTS))
                 speed.rows.append(_row(clients, seen, ideal, chosen.seconds / TAKES))
             cost = _cost(start_s, platform)
     speed.notes.append(f"In one process, batched: {ideal:.2f} takes/s.")
@@ -71,7 +71,7 @@ def in_process_rate() -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-async def load(door: str, bodies: Sequence[bytes], *, clients: int, requests: int) -> Load:
+async def load(platform: Platform, bodies: Sequence[bytes], *, clients: int, requests: int) -> Load:
     """`requests` in all from `clients` at once; ends by itself."""
     waiting = list(range(requests))
     latencies: list[float] = []
@@ -84,7 +84,7 @@ async def load(door: str, bodies: Sequence[bytes], *, clients: int, requests: in
             body = bodies[waiting.pop() % len(bodies)]
             asked = time.perf_counter()
             reply = await session.post(
-                f"{door}/v1/analyze",
+                "/v1/analyze",
                 files={"file": ("take.wav", body)},
                 data={"families": FAMILIES},
             )
@@ -93,7 +93,7 @@ async def load(door: str, bodies: Sequence[bytes], *, clients: int, requests: in
             else:
                 failed += 1  # a quick refusal is no throughput
 
-    async with httpx2.AsyncClient(timeout=120) as session:
+    async with platform.async_client() as session:
         started = time.perf_counter()
         await asyncio.gather(*(client(session) for _ in range(clients)))
         return Load(latencies, time.perf_counter() - started, failed)

@@ -38,12 +38,12 @@ def measure() -> list[Section]:
         for i in range(RECORDINGS):
             upload = {"file": ("take.wav", bodies[i % len(bodies)])}
             client.post("/v1/recordings", files=upload).raise_for_status()
-        rate = _rate(client, chosen.origin, ideal, platform.door)
+        rate = _rate(client, chosen.origin, ideal)
         online = _online(client, platform, bodies)
     return [rate, online]
 
 
-def _rate(client: httpx2.Client, origin: str, ideal: float, door: str) -> Section:
+def _rate(client: httpx2.Client, origin: str, ideal: float) -> Section:
     section = Section(
         "(f) Reanalysis on Ray Data beside the engines alone",
         f"{RECORDINGS} recordings ({origin}, as WAV in the object store), all families but the "
@@ -52,7 +52,7 @@ def _rate(client: httpx2.Client, origin: str, ideal: float, door: str) -> Sectio
         "on one thread an actor. Steady: from the first block that is stored to the last.",
         ("what", "takes/s", "takes/s and actor", "of the engines alone"),
     )
-    seen = _run(door, _ask(client, via="data"))
+    seen = _run(client, _ask(client, via="data"))
     section.rows.append(("engines alone, one process", ideal, ideal, 1.0))
     for name, rate in (("steady", seen.steady), ("from asking to the report", seen.whole)):
         section.rows.append((name, rate, rate / seen.actors, rate / seen.actors / ideal))
@@ -74,11 +74,11 @@ class _Run:
     actors: int
 
 
-def _run(door: str, job: str) -> _Run:
+def _run(client: httpx2.Client, job: str) -> _Run:
     """Watch it to its end; rates by when its counts of stored results came."""
     families, actors = len(FAMILIES.split(",")), 1
     started, counted = time.monotonic(), list[tuple[float, float]]()
-    for kind, told in events(door, job):
+    for kind, told in events(client, job):
         actors = told.get("actors") or actors
         if kind == "progress" and told.get("done"):
             counted.append((datetime.fromisoformat(told["at"]).timestamp(), told["done"]))
@@ -99,14 +99,14 @@ def _online(client: httpx2.Client, platform: Platform, bodies: Sequence[bytes]) 
         ("beside it", "p50 ms", "p95 ms", "failed", "reanalysed takes/s"),
     )
     alone, beside, taken = _Seen(), _Seen(), list[float]()
-    asyncio.run(_ask_online(platform.door, bodies, 16, seed=9))  # warm
+    asyncio.run(_ask_online(platform, bodies, 16, seed=9))  # warm
     for number in range(ROUNDS):
-        alone.add(asyncio.run(_ask_online(platform.door, bodies, ONLINE, seed=number)))
+        alone.add(asyncio.run(_ask_online(platform, bodies, ONLINE, seed=number)))
         # Options of its own: nothing that an earlier round has stored is of use to it.
         job = _ask(client, via="lane", options={"a4_hz": 441 + number})
-        _await_progress(platform.door, job)
+        _await_progress(client, job)
         done, since = _done(client, job), time.monotonic()
-        beside.add(asyncio.run(_ask_online(platform.door, bodies, ONLINE, seed=number)))
+        beside.add(asyncio.run(_ask_online(platform, bodies, ONLINE, seed=number)))
         taken.append((_done(client, job) - done) / (time.monotonic() - since))
         client.post(f"/v1/jobs/{job}/cancel")
     rate = float(np.mean(taken)) / len(FAMILIES.split(","))
@@ -117,8 +117,8 @@ def _online(client: httpx2.Client, platform: Platform, bodies: Sequence[bytes]) 
     return section
 
 
-def _await_progress(door: str, job: str) -> None:
-    for kind, told in events(door, job):
+def _await_progress(client: httpx2.Client, job: str) -> None:
+    for kind, told in events(client, job):
         if kind == "progress" and told.get("done"):
             return
 
@@ -144,14 +144,14 @@ class _Seen:
         return float(np.median(self.latencies_s)) * 1000, self.p95 * 1000, self.failed
 
 
-async def _ask_online(door: str, bodies: Sequence[bytes], count: int, seed: int) -> _Seen:
+async def _ask_online(platform: Platform, bodies: Sequence[bytes], count: int, seed: int) -> _Seen:
     """The same takes and pauses in every state."""
     seen, chance = _Seen(), random.Random(seed)
-    async with httpx2.AsyncClient(timeout=120) as session:
+    async with platform.async_client() as session:
         for i in range(count):
             asked = time.perf_counter()
             reply = await session.post(
-                f"{door}/v1/analyze",
+                "/v1/analyze",
                 files={"file": ("take.wav", bodies[i % len(bodies)])},
                 data={"families": FAMILIES},
             )

@@ -43,7 +43,7 @@ def test_a_server_gives_the_same_numbers_as_this_process(
     question: tuple[str | Path, ...] = ("analyze", *takes, "--families", "pitch", "--json")
 
     here = run(*question).stdout.splitlines()
-    there = run(*question, "--server", platform.door).stdout.splitlines()
+    there = run(*question, "--server", platform.door, home=platform.home).stdout.splitlines()
 
     for mine, theirs in zip(here, there, strict=True):
         left, right = json.loads(mine)["pitch"], json.loads(theirs)["pitch"]

@@ -7,14 +7,11 @@ import pytest
 
 from cli.watching import events
 from tests.signals import tone, wav
-from tests.system.platform import Platform
 
 pytestmark = pytest.mark.system
 
 
-def test_recordings_are_measured_again_by_the_models_that_serve(
-    platform: Platform, client: httpx2.Client
-) -> None:
+def test_recordings_are_measured_again_by_the_models_that_serve(client: httpx2.Client) -> None:
     takes = [wav(tone(hz, 1.0)) for hz in (220.0, 330.0)]
     sent = [client.post("/v1/recordings", files={"file": ("a.wav", take)}) for take in takes]
     names = [reply.json()["id"] for reply in sent]
@@ -23,7 +20,7 @@ def test_recordings_are_measured_again_by_the_models_that_serve(
     asked = client.post("/v1/jobs/reanalysis", json=body)
     assert asked.status_code == 202, asked.text
     job = asked.json()["id"]
-    told = list(events(platform.door, job))
+    told = list(events(client, job))
 
     found = client.get(f"/v1/jobs/{job}").json()
     assert told[-1][0] == "done", told
