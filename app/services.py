@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from app import database, embedded, tasks
 from app.analyzer import Analyzer, Inspector
 from app.events import News, mentioned
+from app.ratelimits import Limiter
 from app.rollouts.drift import Tally, write_forever
 from app.sealing import Seal, secret_of
 from app.security import Identity, drilled_user, local_user
@@ -34,6 +35,7 @@ class Services:
     inspector: Inspector
     news: News
     seal: Seal
+    limiter: Limiter
     identity: Identity = local_user
     metrics: Metrics = field(default_factory=Metrics)
     tally: Tally = field(default_factory=Tally)
@@ -80,6 +82,7 @@ def build(
         inspector=inspector,
         news=News(redis, sessions),
         seal=Seal(secret_of(settings)),
+        limiter=Limiter(redis, settings),
         identity=identity,
     )
 

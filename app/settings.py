@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, IPvAnyNetwork
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.results import Family
@@ -24,6 +24,9 @@ def _listed(value: object) -> object:
 
 
 Families = Annotated[frozenset[Family], NoDecode, BeforeValidator(_listed)]
+Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_listed)]
+Rate = Annotated[int, Field(ge=1)]  # requests in a window of app.ratelimits
 
 
 class Settings(BaseSettings):
@@ -94,6 +97,26 @@ class Settings(BaseSettings):
     password_memory_kib: int = Field(default=65536, ge=8192)  # of argon2id
     smtp_url: str | None = Field(default=None, description="None: letters lie in home/mail.")
     mail_from: str = "Nexus Vocality <no-reply@localhost>"
+
+    trusted_proxies: Networks = Field(
+        default=(),
+        description="Comma list of networks whose X-Forwarded-For is believed. None: nobody's.",
+    )
+    cors_origins: Texts = Field(
+        default=(),
+        description="Comma list of origins whose pages may call this door, each exactly as a "
+        "browser names it, e.g. https://studio.example.org. None: only pages of this door.",
+    )
+    rate_limits: bool = Field(
+        default=True, description="Off: nobody is counted, for benchmarks and drills."
+    )
+    rate_auth: Rate = 60  # a minute and address, at routes under /v1/auth
+    rate_letters: Rate = 20  # an hour and address, at routes that send a letter to anybody
+    rate_strangers: Rate = 120  # a minute and address, without credentials that we know
+    rate_reads: Rate = 1200  # a minute and user
+    rate_writes: Rate = 240  # a minute and user
+    rate_heavy: Rate = 60  # a minute and user: takes to be decoded
+    rate_keys: Rate = 600  # a minute and API key: no program uses up all of its owner's
 
     drills: bool = Field(
         default=False,
