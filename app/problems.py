@@ -66,6 +66,8 @@ def render(error: AppError, *, path: str, request_id: str | None) -> Response:
         "request_id": request_id,
     }
     headers = {"X-Request-Id": request_id} if request_id else {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     # json's own escapes make any text safe, a lone surrogate included.

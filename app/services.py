@@ -20,6 +20,7 @@ from app.security import Identity, drilled_user, local_user
 from app.settings import Settings
 from app.storage import Storage, open_store
 from app.telemetry import Metrics, configure_logging
+from app.users.standing import Standings
 from models.decode import DecodeLimits, Decoder
 from models.results import Analysis
 
@@ -36,6 +37,7 @@ class Services:
     news: News
     seal: Seal
     limiter: Limiter
+    standings: Standings
     identity: Identity = local_user
     metrics: Metrics = field(default_factory=Metrics)
     tally: Tally = field(default_factory=Tally)
@@ -83,6 +85,7 @@ def build(
         news=News(redis, sessions),
         seal=Seal(secret_of(settings)),
         limiter=Limiter(redis, settings),
+        standings=Standings(sessions, settings.account_cache_s),
         identity=identity,
     )
 

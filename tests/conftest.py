@@ -86,6 +86,8 @@ def settings(servers: Settings, tmp_path: Path) -> Settings:
             "max_one_shot_bytes": 1024 * 1024,
             "body_timeout_s": 0.5,
             "lease_s": 1.0,
+            "account_cache_s": 0.05,
+            "password_memory_kib": 8192,
             "rate_limits": False,  # but in the tests about them
         }
     )

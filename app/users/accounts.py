@@ -1,0 +1,58 @@
+"""Accounts: found by id or by the address that was verified as theirs, and made."""
+
+import unicodedata
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import clock, ids
+from app.errors import Conflict, NotFound
+from app.tables import Account
+
+
+def email_key(text: str) -> str:
+    """Who an address is: NFKC and lower case, so that look-alike spellings are one."""
+    return unicodedata.normalize("NFKC", text).strip().casefold()
+
+
+async def find(session: AsyncSession, account_id: str) -> Account:
+    account = await session.get(Account, account_id)
+    if account is None:
+        raise NotFound("No such user.")
+    return account
+
+
+async def locked(session: AsyncSession, account_id: str) -> Account:
+    """The same, and nobody else changes it until the transaction ends."""
+    account = await session.get(Account, account_id, with_for_update=True, populate_existing=True)
+    if account is None:
+        raise NotFound("No such user.")
+    return account
+
+
+async def by_email(session: AsyncSession, email: str) -> Account | None:
+    """Only an address that was verified is anybody's."""
+    return await session.scalar(select(Account).where(Account.email_key == email_key(email)))
+
+
+async def create(
+    session: AsyncSession, email: str | None, verified: bool, password_hash: str | None = None
+) -> Account:
+    """A singer. An unverified address is kept, but nobody is found by it and it stays free."""
+    if verified and email is not None and await by_email(session, email) is not None:
+        raise Conflict("This e-mail address is taken.", code="email_taken")
+    account = Account(
+        id=ids.new("usr"),
+        email=email,
+        email_key=email_key(email) if verified and email is not None else None,
+        verified_at=await session.scalar(select(clock.now())) if verified else None,
+        password_hash=password_hash,
+    )
+    session.add(account)
+    await session.flush()
+    await session.refresh(account)
+    return account
+
+
+async def any_exists(session: AsyncSession) -> bool:
+    return bool(await session.scalar(select(func.count()).select_from(Account).limit(1)))
