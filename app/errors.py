@@ -57,6 +57,11 @@ class Conflict(AppError):
     code = "conflict"
 
 
+class PreconditionFailed(AppError):
+    status = 412
+    code = "changed_meanwhile"
+
+
 class TooLarge(AppError):
     status = 413
     code = "too_large"

@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ids
 from app.errors import BadRequest
-from app.tables import AuditEntry, Job, Recording, RolloutEvent
+from app.tables import AuditEntry, ConsentChange, Job, Recording, RolloutEvent
 
-Row = TypeVar("Row", AuditEntry, RolloutEvent)
-Named = TypeVar("Named", AuditEntry, RolloutEvent, Job, Recording)
+Row = TypeVar("Row", AuditEntry, ConsentChange, RolloutEvent)
+Named = TypeVar("Named", AuditEntry, ConsentChange, RolloutEvent, Job, Recording)
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Most items on a page.")]
 Cursor = Annotated[

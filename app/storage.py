@@ -75,6 +75,12 @@ class Storage:
         except FileNotFoundError:
             return
 
+    async def delete_all(self, folder: str) -> None:
+        """Everything under it, such as `recordings/rec_0193...`. Safe to repeat."""
+        async with _failures():
+            async for found in obstore.list(self.store, folder):
+                await obstore.delete_async(self.store, [item["path"] for item in found])
+
 
 @asynccontextmanager
 async def _failures() -> AsyncIterator[None]:

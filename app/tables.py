@@ -50,9 +50,19 @@ class Recording(Table):
     sample_rate_hz: Mapped[int | None] = mapped_column(BigInteger)
     channels: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    forgets: Mapped[bool] = mapped_column(server_default=text("false"))  # its sound, once analysed
+    sound_deleted_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
 
-    __table_args__ = (Index(None, "owner_id", "id"),)
+    __table_args__ = (
+        Index(None, "owner_id", "id"),
+        Index(
+            "ix_recordings_forgetting",
+            "id",
+            postgresql_where=text("forgets AND sound_deleted_at IS NULL"),
+        ),
+        Index("ix_recordings_deleted", "id", postgresql_where=text("deleted_at IS NOT NULL")),
+    )
 
 
 class State(StrEnum):

@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from app import clock, events
-from app.tables import AnalysisRow, Json, State
+from app import clock, events, ids
+from app.tables import FINAL, AnalysisRow, Json, State
 from models.engine import Options
 from models.results import Family
 
@@ -31,6 +31,45 @@ class Claim:
     owner_id: str
     families: tuple[Family, ...]
     options: Options
+
+
+async def add(
+    session: AsyncSession,
+    owner_id: str,
+    recording_id: str,
+    families: Sequence[Family],
+    options: Options,
+) -> AnalysisRow:
+    """The last in the line. Whether it may be asked for is the caller's to know."""
+    row = AnalysisRow(
+        id=ids.new("ana"),
+        recording_id=recording_id,
+        owner_id=owner_id,
+        families=list(families),
+        options=options.model_dump(mode="json"),
+    )
+    session.add(row)
+    await session.flush()
+    await session.refresh(row)
+    events.append(session, row.id, "queued", {})
+    events.mention(session, events.QUEUE)
+    return row
+
+
+async def cancel_all(session: AsyncSession, owner_id: str) -> None:
+    """What waits or runs of theirs. Workers notice at their next heartbeat."""
+    unfinished = select(AnalysisRow).where(
+        AnalysisRow.owner_id == owner_id, AnalysisRow.state.not_in(FINAL)
+    )
+    for row in await session.scalars(unfinished.order_by(AnalysisRow.id).with_for_update()):
+        cancel(session, row)
+
+
+def cancel(session: AsyncSession, row: AnalysisRow) -> None:
+    """A row that is locked and has not ended."""
+    row.state, row.lease_token, row.lease_until = State.cancelled, None, None
+    row.finished_at = cast(datetime, clock.now())
+    events.append(session, row.id, "cancelled", {})
 
 
 async def claim(

@@ -3,10 +3,11 @@
 import asyncio
 from typing import BinaryIO
 
-from sqlalchemy import Select, Text, cast, func, select
+from sqlalchemy import Select, Text, cast, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import events, ids
+from app import consents, ids
+from app.analyses import queue
 from app.analyses.schemas import AnalysisIn
 from app.analyzer import AnalysisRequest
 from app.errors import Conflict, NotFound
@@ -14,6 +15,7 @@ from app.recordings import service as recordings
 from app.security import User
 from app.services import Services
 from app.tables import FINAL, AnalysisRow, State
+from app.users import presence, profile
 from models.results import Analysis
 
 
@@ -46,20 +48,13 @@ async def result_of(session: AsyncSession, row: AnalysisRow) -> str | None:
 async def enqueue(
     session: AsyncSession, user: User, recording_id: str, asked: AnalysisIn
 ) -> AnalysisRow:
+    await presence.assure(session, user.id)
+    await consents.require(session, user.id, "analysis")
     recording = await recordings.get(session, user, recording_id)
-    row = AnalysisRow(
-        id=ids.new("ana"),
-        recording_id=recording.id,
-        owner_id=user.id,
-        families=list(asked.families),
-        options=asked.options.model_dump(mode="json"),
-    )
-    session.add(row)
-    await session.flush()
-    await session.refresh(row)
-    events.append(session, row.id, "queued", {})
-    events.mention(session, events.QUEUE)
-    return row
+    if recording.sound_deleted_at is not None:
+        raise Conflict("The sound of this recording was deleted.", code="sound_deleted")
+    options = await profile.preferred(session, user.id, asked.options)
+    return await queue.add(session, user.id, recording.id, asked.families, options)
 
 
 async def cancel(session: AsyncSession, user: User, analysis_id: str) -> AnalysisRow:
@@ -69,9 +64,9 @@ async def cancel(session: AsyncSession, user: User, analysis_id: str) -> Analysi
         return row
     if row.state in FINAL:
         raise Conflict(f"The analysis is already {row.state}.", code="already_finished")
-    row.state, row.lease_token, row.lease_until = State.cancelled, None, None
-    row.finished_at = await session.scalar(select(func.now()))
-    events.append(session, row.id, "cancelled", {})
+    queue.cancel(session, row)
+    await session.flush()
+    await session.refresh(row)
     return row
 
 
@@ -79,10 +74,13 @@ async def analyze_once(
     services: Services, user: User, upload: BinaryIO, asked: AnalysisIn
 ) -> Analysis:
     """Measure a take and keep nothing. Raises what the analyzer raises."""
+    async with services.transaction() as session:
+        await consents.require(session, user.id, "analysis")
+        options = await profile.preferred(session, user.id, asked.options)
     encoded = await asyncio.to_thread(upload.read)
     request = AnalysisRequest(
         families=tuple(asked.families),
-        options=asked.options,
+        options=options,
         lane="interactive",
         deadline_s=services.settings.one_shot_deadline_s,
         user=user.id,

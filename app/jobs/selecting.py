@@ -9,6 +9,7 @@ from typing import cast
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import consents
 from app.errors import Unprocessable
 from app.jobs.schemas import Pin, Reanalysing, ReanalysisIn
 from app.tables import AnalysisRow, ModelVersion, Reanalysis, Recording, Rollout, State
@@ -73,10 +74,13 @@ def digest(family: Family, pins: Mapping[Family, Pin], options: Options) -> str:
 
 
 def selected(asked: Reanalysing) -> Select[Recording]:
-    """The recordings of the selection that are still there."""
+    """The recordings of the selection that are still there and may be measured."""
     chosen = asked.selection
     query = select(Recording).where(
-        Recording.deleted_at.is_(None), Recording.created_at <= asked.until
+        Recording.deleted_at.is_(None),
+        Recording.sound_deleted_at.is_(None),
+        Recording.created_at <= asked.until,
+        ~consents.refused(Recording.owner_id, "analysis"),
     )
     if chosen.ids is not None:
         return query.where(Recording.id.in_(chosen.ids))

@@ -15,6 +15,7 @@ _EXAMPLE: JsonDict = {
     "codec": "pcm_s16le",
     "sample_rate_hz": 48000,
     "channels": 1,
+    "sound_deleted_at": None,
     "created_at": "2026-11-23T09:30:00Z",
 }
 
@@ -31,6 +32,9 @@ class RecordingOut(BaseModel):
     codec: str | None
     sample_rate_hz: int | None
     channels: int
+    sound_deleted_at: datetime | None = Field(
+        description="Since when only what was measured on it is kept."
+    )
     created_at: datetime
 
 

@@ -12,13 +12,17 @@ from typing import BinaryIO
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import ids, pages
+from app import consents, ids, pages
+from app.analyses import queue
 from app.analyzer import Inspection
 from app.errors import NotFound
 from app.security import User
 from app.services import Services
 from app.storage import chunks_of
 from app.tables import Recording
+from app.users import presence, profile
+from models.engine import Options
+from models.graph import FAMILIES
 
 MAX_NAME = 200  # characters
 
@@ -70,13 +74,25 @@ async def create(services: Services, user: User, name: str | None, upload: Binar
     recording.sha256, recording.size_bytes = stored.sha256, stored.size_bytes
     try:
         async with services.transaction() as session:
-            session.add(recording)
-            await session.flush()
-            await session.refresh(recording)
+            await _keep(session, recording)
     except BaseException:
         await asyncio.shield(services.storage.delete(recording.key))
         raise
     return recording
+
+
+async def _keep(session: AsyncSession, recording: Recording) -> None:
+    """With its analysis, for who wants the sound analysed and forgotten."""
+    await presence.assure(session, recording.owner_id)
+    settings = await profile.settings_of_id(session, recording.owner_id)
+    recording.forgets = settings.privacy.analyse_and_forget
+    session.add(recording)
+    await session.flush()
+    await session.refresh(recording)
+    if recording.forgets:
+        await consents.require(session, recording.owner_id, "analysis")
+        options = Options(a4_hz=settings.preferences.a4_hz)
+        await queue.add(session, recording.owner_id, recording.id, FAMILIES, options)
 
 
 def _described(user: User, name: str | None, inspection: Inspection) -> Recording:
