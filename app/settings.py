@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, IPvAnyNetwork
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.users.outside import OidcProvider, OutsideIssuer, ProviderName
 from models.results import Family
 
 MiB = 1024 * 1024
@@ -98,6 +99,25 @@ class Settings(BaseSettings):
     smtp_url: str | None = Field(default=None, description="None: letters lie in home/mail.")
     mail_from: str = "Nexus Vocality <no-reply@localhost>"
 
+    passkey_domain: str | None = Field(
+        default=None,
+        description="The name that passkeys are bound to (WebAuthn's rp id), the host of "
+        "public_url or a domain above it. None: that host.",
+    )
+    oidc_providers: dict[ProviderName, OidcProvider] = Field(
+        default={},
+        description="Where people may sign in instead, by name, as JSON: app.users.outside.",
+    )
+    return_addresses: Texts = Field(
+        default=(),
+        description="Comma list of addresses to which a sign-in elsewhere may come back, each "
+        "exactly as an app names it. None: nowhere.",
+    )
+    outside_issuers: tuple[OutsideIssuer, ...] = Field(
+        default=(),
+        description="Whose access tokens are taken besides our own, as JSON: app.users.outside.",
+    )
+
     trusted_proxies: Networks = Field(
         default=(),
         description="Comma list of networks whose X-Forwarded-For is believed. None: nobody's.",
@@ -127,6 +147,11 @@ class Settings(BaseSettings):
     def admin_key(self) -> Path:
         """Where the API key of the administrator lies whom the first start has made."""
         return self.home / "admin-key"
+
+    @property
+    def base_url(self) -> str:
+        """Where people reach the door, without a slash at the end."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
 
 @cache
