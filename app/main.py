@@ -17,6 +17,7 @@ from app.rollouts import routes as rollouts
 from app.services import Services
 from app.settings import MiB, Settings
 from app.telemetry import Telemetry
+from app.users import routes as users
 
 Routers = Sequence[tuple[APIRouter, int]]  # and the largest body each takes, in bytes
 
@@ -39,6 +40,9 @@ def routers(settings: Settings) -> Routers:
         (jobs.router, JSON_BODY),
         (jobs.streams, 0),
         (audit.router, 0),
+        (users.auth, JSON_BODY),
+        (users.mine, JSON_BODY),
+        (users.known, 0),
     )
 
 

@@ -48,6 +48,14 @@ PUBLIC: Mapping[str, str] = {
     "get_health": "probes have no account",
     "get_readiness": "probes have no account",
     "get_metrics": "scraped inside the house; the proxy keeps it there",
+    "get_jwks": "public keys are public",
+    "register": "they have no account yet",
+    "verify_email": "the token of the letter is the proof",
+    "sign_in": "the password is the proof",
+    "refresh_tokens": "the refresh token is the proof",
+    "forgot_password": "they cannot sign in",
+    "reset_password": "the token of the letter is the proof",
+    "confirm_email": "the token of the letter is the proof",
 }
 
 

@@ -20,6 +20,8 @@ from app.security import Identity, drilled_user, local_user
 from app.settings import Settings
 from app.storage import Storage, open_store
 from app.telemetry import Metrics, configure_logging
+from app.users.keyring import Keyring
+from app.users.passwords import Passwords
 from app.users.standing import Standings
 from models.decode import DecodeLimits, Decoder
 from models.results import Analysis
@@ -38,6 +40,8 @@ class Services:
     seal: Seal
     limiter: Limiter
     standings: Standings
+    passwords: Passwords
+    keys: Keyring
     identity: Identity = local_user
     metrics: Metrics = field(default_factory=Metrics)
     tally: Tally = field(default_factory=Tally)
@@ -55,6 +59,7 @@ class Services:
         await self.news.announce(mentioned(session))
 
     async def close(self) -> None:
+        self.passwords.close()
         await self.redis.aclose()
         await self.engine.dispose()
 
@@ -74,6 +79,7 @@ def build(
     engine = database.engine(settings.database_url)
     sessions = async_sessionmaker(engine, expire_on_commit=False)
     redis = connect_redis(settings.redis_url)
+    seal = Seal(secret_of(settings))
     return Services(
         settings=settings,
         engine=engine,
@@ -83,9 +89,11 @@ def build(
         analyzer=analyzer,
         inspector=inspector,
         news=News(redis, sessions),
-        seal=Seal(secret_of(settings)),
+        seal=seal,
         limiter=Limiter(redis, settings),
         standings=Standings(sessions, settings.account_cache_s),
+        passwords=Passwords(settings.password_memory_kib),
+        keys=Keyring(sessions, seal),
         identity=identity,
     )
 

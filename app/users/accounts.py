@@ -1,11 +1,13 @@
 """Accounts: found by id or by the address that was verified as theirs, and made."""
 
 import unicodedata
+from datetime import UTC, datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import clock, ids
+from app import ids
 from app.errors import Conflict, NotFound
 from app.tables import Account
 
@@ -39,20 +41,23 @@ async def create(
     session: AsyncSession, email: str | None, verified: bool, password_hash: str | None = None
 ) -> Account:
     """A singer. An unverified address is kept, but nobody is found by it and it stays free."""
-    if verified and email is not None and await by_email(session, email) is not None:
-        raise Conflict("This e-mail address is taken.", code="email_taken")
     account = Account(
         id=ids.new("usr"),
         email=email,
         email_key=email_key(email) if verified and email is not None else None,
-        verified_at=await session.scalar(select(clock.now())) if verified else None,
+        verified_at=datetime.now(UTC) if verified else None,
         password_hash=password_hash,
     )
     session.add(account)
-    await session.flush()
+    await settle_email(session)
     await session.refresh(account)
     return account
 
 
-async def any_exists(session: AsyncSession) -> bool:
-    return bool(await session.scalar(select(func.count()).select_from(Account).limit(1)))
+async def settle_email(session: AsyncSession) -> None:
+    """Write; of two who take an address at the same time one is told so, with a Conflict."""
+    try:
+        async with session.begin_nested():
+            await session.flush()
+    except IntegrityError as error:
+        raise Conflict("This e-mail address is taken.", code="email_taken") from error

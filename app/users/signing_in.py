@@ -1,0 +1,50 @@
+"""Signing in by password: the same answer and the same work for whoever is not let in."""
+
+from starlette.requests import HTTPConnection
+
+from app.addresses import client_address
+from app.errors import Unauthorized
+from app.services import Services
+from app.tables import Account
+from app.users import accounts, attempts, second_step
+from app.users.schemas import MfaNeeded, TokensOut
+
+
+async def by_password(
+    services: Services, connection: HTTPConnection, email: str, password: str
+) -> TokensOut | MfaNeeded:
+    """No database session is open while the password is hashed."""
+    address = client_address(connection, services.settings)
+    who = f"email:{accounts.email_key(email)}", f"ip:{address}"
+    await attempts.check(services.redis, *who)
+    account = await _account(services, email)
+    hashed = account.password_hash if account else None
+    right = await services.passwords.check(password, hashed)
+    if account is None or hashed is None or not right:
+        await attempts.failed(services.redis, *who)
+        raise _refused()
+    await attempts.succeeded(services.redis, *who)
+    await _renew(services, account, password)
+    async with services.transaction() as session:
+        account = await accounts.locked(session, account.id)
+        return await second_step.proceed(services, session, account, "password", connection)
+
+
+async def _account(services: Services, email: str) -> Account | None:
+    async with services.transaction() as session:
+        return await accounts.by_email(session, email)
+
+
+def _refused() -> Unauthorized:
+    return Unauthorized("The e-mail address or the password is wrong.", code="invalid_credentials")
+
+
+async def _renew(services: Services, account: Account, password: str) -> None:
+    """A hash that cost less than the settings ask for today is made anew."""
+    if account.password_hash is None or not services.passwords.outdated(account.password_hash):
+        return
+    fresh = await services.passwords.hash(password)
+    async with services.transaction() as session:
+        found = await accounts.locked(session, account.id)
+        if found.password_hash == account.password_hash:
+            found.password_hash = fresh
