@@ -9,7 +9,7 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from app.errors import Fault, ServiceUnavailable, Unprocessable
-from app.users import common
+from app.users import guessable
 
 SHORTEST = 8  # characters
 LONGEST = 1024  # characters, each of them counts
@@ -72,6 +72,6 @@ def _weakness(password: str, email: str) -> str | None:
         return "It repeats the same few characters."
     if email and password.casefold() in (email.casefold(), email.casefold().partition("@")[0]):
         return "It is your e-mail address."
-    if common.known(password):
+    if guessable.known(password):
         return "It is among the first that anybody would try."
     return None

@@ -4,7 +4,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-WORDS = Path(__file__).with_name("common.txt")
+WORDS = Path(__file__).with_name("guessable.txt")
 FEWEST_DIGITS = 12  # of a password that has nothing else
 RUN = 3  # characters that follow each other on a keyboard
 WALKS = (
