@@ -6,6 +6,8 @@ import time
 from typing import Literal
 from uuid import UUID
 
+from app.security import LOCAL_USER
+
 Prefix = Literal[
     "rec", "ana", "usr", "pre", "pln", "exp", "job", "req", "ses", "fac", "key", "inv", "del"
 ]
@@ -21,7 +23,7 @@ def new(prefix: Prefix) -> str:
 def valid(prefix: Prefix, text: str) -> bool:
     """Whether the text can be such an id; what cannot is never sent to the database."""
     head, _, tail = text.partition("_")
-    return head == prefix and _HEX.fullmatch(tail) is not None
+    return head == prefix and (_HEX.fullmatch(tail) is not None or text == LOCAL_USER)
 
 
 def uuid7() -> UUID:

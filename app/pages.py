@@ -10,10 +10,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ids
 from app.errors import BadRequest
-from app.tables import AuditEntry, ConsentChange, Job, Recording, RolloutEvent
+from app.tables import (
+    Account,
+    AuditEntry,
+    Coaching,
+    ConsentChange,
+    Job,
+    Recording,
+    RolloutEvent,
+)
 
 Row = TypeVar("Row", AuditEntry, ConsentChange, RolloutEvent)
-Named = TypeVar("Named", AuditEntry, ConsentChange, RolloutEvent, Job, Recording)
+Known = TypeVar("Known", Account, Coaching)
+Named = TypeVar("Named", Account, AuditEntry, Coaching, ConsentChange, Job, Recording, RolloutEvent)
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Most items on a page.")]
 Cursor = Annotated[
@@ -27,6 +36,24 @@ async def counted(
     """A page of the table's rows that the query selects, and the cursor of the next one."""
     if cursor is not None:
         last_id = _number(cursor)
+        if await session.scalar(query.where(table.id == last_id)) is None:
+            raise bad_cursor()
+        query = query.where(table.id < last_id)
+    found = list(await session.scalars(query.order_by(table.id.desc()).limit(limit + 1)))
+    return cut(found, limit)
+
+
+async def named(
+    session: AsyncSession,
+    table: type[Known],
+    prefix: ids.Prefix,
+    query: Select[Known],
+    limit: int,
+    cursor: str | None,
+) -> tuple[list[Known], str | None]:
+    """The same where ids are names: whoever cannot see the row of a cursor has forged it."""
+    if cursor is not None:
+        last_id = decode(prefix, cursor)
         if await session.scalar(query.where(table.id == last_id)) is None:
             raise bad_cursor()
         query = query.where(table.id < last_id)

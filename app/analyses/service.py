@@ -15,23 +15,29 @@ from app.recordings import service as recordings
 from app.security import User
 from app.services import Services
 from app.tables import FINAL, AnalysisRow, State
-from app.users import presence, profile
+from app.users import presence, profile, sight
 from models.results import Analysis
 
 
 def visible_to(user: User) -> Select[AnalysisRow]:
-    """Every query of analyses starts here."""
-    return select(AnalysisRow).where(AnalysisRow.owner_id == user.id)
+    """Every query of analyses starts here: their own, and those of singers whom they coach."""
+    return select(AnalysisRow).where(sight.shown_to(user, AnalysisRow.owner_id))
 
 
-async def get(
-    session: AsyncSession, user: User, analysis_id: str, *, for_update: bool = False
-) -> AnalysisRow:
+def owned_by(user: User) -> Select[AnalysisRow]:
+    """What they may also change."""
+    return visible_to(user).where(AnalysisRow.owner_id == user.id)
+
+
+async def get(session: AsyncSession, user: User, analysis_id: str) -> AnalysisRow:
     """Without its result; `result_of` reads that."""
+    return await _one(session, visible_to(user), analysis_id)
+
+
+async def _one(session: AsyncSession, query: Select[AnalysisRow], analysis_id: str) -> AnalysisRow:
     found = None
     if ids.valid("ana", analysis_id):
-        query = visible_to(user).where(AnalysisRow.id == analysis_id)
-        found = await session.scalar(query.with_for_update() if for_update else query)
+        found = await session.scalar(query.where(AnalysisRow.id == analysis_id))
     if found is None:
         raise NotFound("No such analysis.")
     return found
@@ -50,7 +56,7 @@ async def enqueue(
 ) -> AnalysisRow:
     await presence.assure(session, user.id)
     await consents.require(session, user.id, "analysis")
-    recording = await recordings.get(session, user, recording_id)
+    recording = await recordings.get_own(session, user, recording_id)
     if recording.sound_deleted_at is not None:
         raise Conflict("The sound of this recording was deleted.", code="sound_deleted")
     options = await profile.preferred(session, user.id, asked.options)
@@ -59,7 +65,7 @@ async def enqueue(
 
 async def cancel(session: AsyncSession, user: User, analysis_id: str) -> AnalysisRow:
     """Safe to repeat. The worker that has it notices at its next heartbeat."""
-    row = await get(session, user, analysis_id, for_update=True)
+    row = await _one(session, owned_by(user).with_for_update(), analysis_id)
     if row.state == State.cancelled:
         return row
     if row.state in FINAL:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Response, UploadFile
+from fastapi import APIRouter, Query, Response, UploadFile
 from fastapi import File as FileField
 
 from app.dependencies import MayReadRecordings, MayWriteRecordings, ServicesDep, SessionDep
@@ -16,6 +16,10 @@ from app.tables import Recording
 
 router = APIRouter(prefix="/v1/recordings", tags=["recordings"], route_class=StrictRoute)
 uploads = APIRouter(prefix="/v1/recordings", tags=["recordings"])
+
+Singer = Annotated[
+    str | None, Query(pattern=r"^usr_[0-9a-z]{1,40}$", description="Theirs; null: your own.")
+]
 
 
 @uploads.post(
@@ -40,10 +44,14 @@ async def create_recording(
 
 @router.get("", response_model=RecordingPage, responses=documented(400, 401, 422))
 async def list_recordings(
-    user: MayReadRecordings, session: SessionDep, limit: Limit = 20, cursor: Cursor = None
+    user: MayReadRecordings,
+    session: SessionDep,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    singer_id: Singer = None,
 ) -> RecordingPage:
-    """Your takes, newest first."""
-    items, next_cursor = await service.page(session, user, limit, cursor)
+    """Your takes, or those of a singer whom you coach, newest first."""
+    items, next_cursor = await service.page(session, user, singer_id or user.id, limit, cursor)
     return RecordingPage(
         items=[RecordingOut.model_validate(item) for item in items], next_cursor=next_cursor
     )
@@ -53,5 +61,5 @@ async def list_recordings(
 async def get_recording(
     recording_id: str, user: MayReadRecordings, session: SessionDep
 ) -> Recording:
-    """One of your takes."""
+    """One of your takes, or of a singer whom you coach."""
     return await service.get(session, user, recording_id)

@@ -7,6 +7,7 @@ from pydantic.config import JsonDict
 
 _EXAMPLE: JsonDict = {
     "id": "rec_01932c9be0d47a4fb5b1c9a0f0f6e1a2",
+    "owner_id": "usr_01932c9be0d47a4fb5b1c9a0f0f6e1a2",
     "name": "arpeggio.wav",
     "duration_s": 12.48,
     "size_bytes": 1198124,
@@ -24,6 +25,7 @@ class RecordingOut(BaseModel):
     model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [_EXAMPLE]})
 
     id: str
+    owner_id: str
     name: str
     duration_s: float
     size_bytes: int

@@ -20,7 +20,7 @@ from app.security import User
 from app.services import Services
 from app.storage import chunks_of
 from app.tables import Recording
-from app.users import presence, profile
+from app.users import presence, profile, sight
 from models.engine import Options
 from models.graph import FAMILIES
 
@@ -28,34 +28,53 @@ MAX_NAME = 200  # characters
 
 
 def visible_to(user: User) -> Select[Recording]:
-    """Every query of recordings starts here: nobody reads another singer's takes."""
-    return select(Recording).where(Recording.owner_id == user.id, Recording.deleted_at.is_(None))
+    """Every query of recordings starts here: nobody reads another singer's takes, but a coach
+    whom that singer has accepted."""
+    return _ever_visible_to(user).where(Recording.deleted_at.is_(None))
+
+
+def _ever_visible_to(user: User) -> Select[Recording]:
+    return select(Recording).where(sight.shown_to(user, Recording.owner_id))
+
+
+def owned_by(user: User) -> Select[Recording]:
+    """What they may also change."""
+    return visible_to(user).where(Recording.owner_id == user.id)
 
 
 async def get(session: AsyncSession, user: User, recording_id: str) -> Recording:
+    return await _one(session, visible_to(user), recording_id)
+
+
+async def get_own(session: AsyncSession, user: User, recording_id: str) -> Recording:
+    return await _one(session, owned_by(user), recording_id)
+
+
+async def _one(session: AsyncSession, query: Select[Recording], recording_id: str) -> Recording:
     found = None
     if ids.valid("rec", recording_id):
-        found = await session.scalar(visible_to(user).where(Recording.id == recording_id))
+        found = await session.scalar(query.where(Recording.id == recording_id))
     if found is None:
         raise NotFound("No such recording.")
     return found
 
 
 async def page(
-    session: AsyncSession, user: User, limit: int, cursor: str | None
+    session: AsyncSession, user: User, singer_id: str, limit: int, cursor: str | None
 ) -> tuple[Sequence[Recording], str | None]:
-    """Newest first, and the cursor of the next page."""
-    query = visible_to(user).order_by(Recording.id.desc()).limit(limit + 1)
+    """That singer's, newest first, and the cursor of the next page."""
+    query = visible_to(user).where(Recording.owner_id == singer_id)
     if cursor is not None:
-        query = query.where(Recording.id < await _start(session, user, cursor))
+        query = query.where(Recording.id < await _start(session, user, singer_id, cursor))
+    query = query.order_by(Recording.id.desc()).limit(limit + 1)
     return pages.cut(list(await session.scalars(query)), limit)
 
 
-async def _start(session: AsyncSession, user: User, cursor: str) -> str:
+async def _start(session: AsyncSession, user: User, singer_id: str, cursor: str) -> str:
     """A cursor of somebody else is as bad as a forged one; one of a deleted recording is good."""
     last_id = pages.decode("rec", cursor)
-    own = select(Recording.id).where(Recording.id == last_id, Recording.owner_id == user.id)
-    if await session.scalar(own) is None:
+    theirs = _ever_visible_to(user).where(Recording.owner_id == singer_id)
+    if await session.scalar(theirs.where(Recording.id == last_id)) is None:
         raise pages.bad_cursor()
     return last_id
 
