@@ -17,6 +17,10 @@ from app.rollouts import routes as rollouts
 from app.services import Services
 from app.settings import MiB, Settings
 from app.telemetry import Telemetry
+from app.users import factor_routes as factors
+from app.users import coaching_routes as coaching
+from app.users import key_routes as keys
+from app.users import people_routes as people
 from app.users import routes as users
 
 Routers = Sequence[tuple[APIRouter, int]]  # and the largest body each takes, in bytes
@@ -43,6 +47,13 @@ def routers(settings: Settings) -> Routers:
         (users.auth, JSON_BODY),
         (users.mine, JSON_BODY),
         (users.known, 0),
+        (keys.mine, JSON_BODY),
+        (keys.of_services, JSON_BODY),
+        (people.router, JSON_BODY),
+        (people.services, JSON_BODY),
+        (coaching.router, JSON_BODY),
+        (factors.router, JSON_BODY),
+        (factors.steps, JSON_BODY),
     )
 
 

@@ -48,6 +48,10 @@ PUBLIC: Mapping[str, str] = {
     "get_health": "probes have no account",
     "get_readiness": "probes have no account",
     "get_metrics": "scraped inside the house; the proxy keeps it there",
+    "openapi": "what there is, is no secret",
+    "swagger_ui_html": "a page over openapi",
+    "swagger_ui_redirect": "a page over openapi",
+    "redoc_html": "a page over openapi",
     "get_jwks": "public keys are public",
     "register": "they have no account yet",
     "verify_email": "the token of the letter is the proof",
@@ -56,6 +60,10 @@ PUBLIC: Mapping[str, str] = {
     "forgot_password": "they cannot sign in",
     "reset_password": "the token of the letter is the proof",
     "confirm_email": "the token of the letter is the proof",
+    "complete_mfa": "the token of the first step and the second factor are the proof",
+    "start_mfa_passkey": "the token of the first step is the proof",
+    "start_passkey_sign_in": "a challenge is worth nothing without a passkey",
+    "sign_in_by_passkey": "the passkey is the proof",
 }
 
 

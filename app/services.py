@@ -22,6 +22,7 @@ from app.storage import Storage, open_store
 from app.telemetry import Metrics, configure_logging
 from app.users.keyring import Keyring
 from app.users.passwords import Passwords
+from app.users.published import Published
 from app.users.standing import Standings
 from models.decode import DecodeLimits, Decoder
 from models.results import Analysis
@@ -45,6 +46,7 @@ class Services:
     identity: Identity = local_user
     metrics: Metrics = field(default_factory=Metrics)
     tally: Tally = field(default_factory=Tally)
+    published: Published = field(default_factory=Published)
 
     def observe(self, analysis: Analysis) -> None:
         """An analysis was made: how long it took, and what was found."""

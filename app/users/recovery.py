@@ -6,9 +6,10 @@ import secrets
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import clock, ids
+from app import audit, clock, ids
+from app.errors import Conflict
 from app.sealing import digest
-from app.tables import Factor
+from app.tables import Account, Factor
 from app.users import factors
 from app.users.factors import Kind
 
@@ -25,6 +26,14 @@ async def renew(session: AsyncSession, user_id: str) -> list[str]:
     session.add_all(_row(user_id, code) for code in codes)
     await session.flush()
     return codes
+
+
+async def for_owner(session: AsyncSession, account: Account) -> list[str]:
+    """Fresh codes for whoever has a second factor to lose."""
+    if not await factors.kinds(session, account.id):
+        raise Conflict("There is no second factor that they could stand for.", code="no_factor")
+    audit.record(session, account.id, "factor.renew", f"users:{account.id}", {"kind": "recovery"})
+    return await renew(session, account.id)
 
 
 async def first(session: AsyncSession, user_id: str) -> list[str] | None:

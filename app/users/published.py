@@ -1,0 +1,108 @@
+"""Published documents of outside issuers, their keys above all: fetched seldom, kept a while."""
+
+import asyncio
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from time import monotonic
+
+import httpx2
+import structlog
+from joserfc.errors import JoseError
+from joserfc.jwk import Key, KeySet
+
+from app.errors import ServiceUnavailable, Unauthorized
+from app.tables import Json
+
+FRESH_S = 600.0  # a document is asked for again after this
+HURRY_S = 30.0  # but no sooner than this, whatever key a token names
+STALE_S = 24 * 3600.0  # for so long a document serves while its address does not answer
+REST_S = 5.0  # after a failure nobody else waits for the same
+TIMEOUT_S = 5.0
+LARGEST = 1024 * 1024  # bytes
+
+log = structlog.get_logger(__name__)
+
+
+class Unfetched(Exception):
+    """An address that did not answer with a document."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    document: Json | None
+    at: float  # monotonic
+    asked_at: float
+
+
+class Published:
+    """Each document is fetched once for all who wait for it. Redirects are not followed."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, _Kept] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def document(self, url: str, fresh_s: float = FRESH_S) -> Json:
+        """Raises ServiceUnavailable where there is none, not even an old one."""
+        async with self._locks[url]:
+            kept = self._kept.get(url)
+            if kept is None or self._due(kept, fresh_s):
+                kept = self._kept[url] = await _renewed(url, kept)
+        if kept.document is None or monotonic() - kept.at > STALE_S:
+            raise ServiceUnavailable(
+                "Who vouches for you does not answer now.", code="issuer_unavailable"
+            )
+        return kept.document
+
+    def _due(self, kept: _Kept, fresh_s: float) -> bool:
+        rested = monotonic() - kept.asked_at > REST_S
+        return rested and (kept.document is None or monotonic() - kept.at > fresh_s)
+
+    async def key(self, url: str, kid: str | None) -> Key:
+        """The key of that name; without a name the only one. Raises Unauthorized."""
+        for fresh_s in (FRESH_S, HURRY_S):  # a key that we do not know may be a new one
+            keys = _keys(await self.document(url, fresh_s))
+            found = [key for key in keys if kid is None or key.kid == kid]
+            if len(found) == 1:
+                return found[0]
+        raise Unauthorized("Signed with a key that nobody published.", code="invalid_token")
+
+
+def _keys(document: Json) -> list[Key]:
+    """Those for signing that we can read: an issuer may publish others too."""
+    found: list[Key] = []
+    for entry in document.get("keys", ()):
+        try:
+            made = KeySet.import_key_set({"keys": [entry]}).keys[0]
+        except (JoseError, ValueError, TypeError, KeyError, AttributeError):
+            continue
+        if entry.get("use", "sig") == "sig" and made.key_type != "oct":
+            found.append(made)
+    return found
+
+
+async def _renewed(url: str, kept: _Kept | None) -> _Kept:
+    now = monotonic()
+    try:
+        return _Kept(await _fetch(url), now, now)
+    except (Unfetched, httpx2.HTTPError, ValueError) as error:
+        log.warning("document_not_fetched", url=url, why=type(error).__name__)
+        return _Kept(kept.document, kept.at, now) if kept else _Kept(None, now, now)
+
+
+async def _fetch(url: str) -> Json:
+    async with (
+        httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client,
+        client.stream("GET", url, headers={"Accept": "application/json"}) as answer,
+    ):
+        if answer.status_code != 200:
+            raise Unfetched(str(answer.status_code))
+        content = bytearray()
+        async for piece in answer.aiter_bytes():
+            content += piece
+            if len(content) > LARGEST:
+                raise Unfetched("too large")
+    document = json.loads(content)
+    if not isinstance(document, dict):
+        raise Unfetched("no object")
+    return document
