@@ -28,6 +28,7 @@ def engine(url: str, *, pool_size: int = 10, pool_timeout: float = CONNECT_TIMEO
         "postgresql+asyncpg://",
         async_creator=_connecting(url),
         pool_pre_ping=True,
+        hide_parameters=True,  # of a statement that fails, in its error: they are somebody's
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=pool_timeout,
@@ -37,7 +38,10 @@ def engine(url: str, *, pool_size: int = 10, pool_timeout: float = CONNECT_TIMEO
 def unpooled(url: str) -> AsyncEngine:
     """A connection for each transaction: for a process with more event loops than one."""
     return create_async_engine(
-        "postgresql+asyncpg://", async_creator=_connecting(url), poolclass=NullPool
+        "postgresql+asyncpg://",
+        async_creator=_connecting(url),
+        poolclass=NullPool,
+        hide_parameters=True,
     )
 
 

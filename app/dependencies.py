@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import admission
 from app.errors import Forbidden
 from app.permissions import Permission, granted
 from app.security import User
@@ -31,8 +32,17 @@ async def session(services: ServicesDep) -> AsyncIterator[AsyncSession]:
 SessionDep = Annotated[AsyncSession, Depends(session, scope="function")]
 
 
-async def current_user(request: Request, services: ServicesDep) -> User:
-    return await services.identity(request)
+async def limited(request: Request) -> None:
+    """Stands before every route."""
+    await admission.limit_signing_in(request, _operation(request))
+
+
+async def current_user(request: Request) -> User:
+    return await admission.admit(request, _operation(request))
+
+
+def _operation(request: Request) -> str:
+    return str(request.scope["route"].name)
 
 
 @dataclass(frozen=True, slots=True)

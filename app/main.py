@@ -3,23 +3,26 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
-from fastapi.openapi.utils import get_openapi
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 
-from app import audit, health, problems
+from app import audit, guards, health, problems
+from app import document as openapi
 from app.analyses import routes as analyses
+from app.dependencies import limited
+from app.headers import Cors, SafeHeaders
+from app.idempotency import Idempotency
 from app.jobs import routes as jobs
 from app.limits import Bodies
-from app.problems import Problem
 from app.recordings import routes as recordings
 from app.rollouts import routes as rollouts
 from app.services import Services
 from app.settings import MiB, Settings
 from app.telemetry import Telemetry
-from app.users import factor_routes as factors
 from app.users import coaching_routes as coaching
+from app.users import factor_routes as factors
 from app.users import key_routes as keys
+from app.users import me_routes as me
 from app.users import people_routes as people
 from app.users import routes as users
 
@@ -54,6 +57,7 @@ def routers(settings: Settings) -> Routers:
         (coaching.router, JSON_BODY),
         (factors.router, JSON_BODY),
         (factors.steps, JSON_BODY),
+        (me.router, JSON_BODY),
     )
 
 
@@ -64,17 +68,22 @@ def create_app(
 
     `answers_id`: whether X-Request-Id is ours to answer; Ray Serve does it by itself.
     """
-    app = _routed(routers(services.settings) if served is None else served)
+    settings = services.settings
+    app = _routed(routers(settings) if served is None else served)
     app.state.services = services
     problems.install(app)
-    app.add_middleware(Bodies, timeout_s=services.settings.body_timeout_s)
+    _guard(app, services)
+    app.add_middleware(Bodies, timeout_s=settings.body_timeout_s)
+    if settings.cors_origins:
+        app.add_middleware(Cors, origins=settings.cors_origins)
+    app.add_middleware(SafeHeaders, by_https=(settings.public_url or "").startswith("https:"))
     app.add_middleware(Telemetry, metrics=services.metrics, answers_id=answers_id)
     return app
 
 
 def document(settings: Settings) -> dict[str, Any]:
     """What every service promises, as OpenAPI."""
-    return _openapi(_routed(routers(settings)))
+    return openapi.of(_routed(routers(settings)))
 
 
 def _routed(served: Routers) -> FastAPI:
@@ -82,11 +91,12 @@ def _routed(served: Routers) -> FastAPI:
         title="Nexus Vocality",
         version="1",
         summary="Voice analysis: pitch, timbre, expression, clarity, prosody, fluency, words.",
+        dependencies=[Depends(limited)],
         generate_unique_id_function=_operation_id,
     )
     for router, max_body in served:
         app.include_router(router, max_body_size=max_body)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: _remembered(app)  # type: ignore[method-assign]
     return app
 
 
@@ -94,17 +104,17 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document, where every failure is a Problem."""
+def _guard(app: FastAPI, services: Services) -> None:
+    """Nothing starts that has a route for everybody."""
+    app.add_middleware(
+        Idempotency,
+        services=services,
+        operations=guards.operations(app),
+        most_bytes=services.settings.max_upload_bytes + FORM_OVERHEAD,
+    )
+
+
+def _remembered(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title, version=app.version, summary=app.summary, routes=app.routes
-        )
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.pop("HTTPValidationError", None)
-        schemas.pop("ValidationError", None)
-        shape = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas.update(shape.pop("$defs"))
-        schemas["Problem"] = shape
-        app.openapi_schema = document
+        app.openapi_schema = openapi.of(app)
     return app.openapi_schema

@@ -64,6 +64,8 @@ PUBLIC: Mapping[str, str] = {
     "start_mfa_passkey": "the token of the first step is the proof",
     "start_passkey_sign_in": "a challenge is worth nothing without a passkey",
     "sign_in_by_passkey": "the passkey is the proof",
+    "get_takeout": "a download link: the token in it is the proof, and lives for minutes",
+    "get_deletion_receipt": "its holder has no account any more, and it names nobody",
 }
 
 

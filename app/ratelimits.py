@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from app.errors import ServiceUnavailable, TooManyRequests
 from app.settings import Settings
 
+SPENT = "vocality.spent"  # in the scope: what app.headers tells the asker
 MINUTE, HOUR = 60, 3600  # seconds
 REST_S = 1.0  # after Redis has failed, nobody else waits for it so long
 
@@ -33,6 +34,10 @@ READS = Policy("reads", MINUTE, closed=False)
 WRITES = Policy("writes", MINUTE, closed=False)
 HEAVY = Policy("heavy", MINUTE, closed=False)
 KEYS = Policy("keys", MINUTE, closed=False)
+
+# Operations that cost more than others.
+DECODES = frozenset({"analyze", "create_recording"})
+SENDS_LETTERS = frozenset({"register", "request_password_reset"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ async def spend(connection: HTTPConnection, limiter: Limiter, policy: Policy, wh
     spent = await limiter.spend(policy, who)
     if spent is None:
         return
-    connection.scope.setdefault("state", {}).setdefault("spent", []).append(spent)
+    connection.scope.setdefault(SPENT, []).append(spent)
     if not spent.allowed:
         window = "an hour" if policy.window_s == HOUR else "a minute"
         raise TooManyRequests(

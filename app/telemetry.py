@@ -11,11 +11,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import ids
+from app import ids, tracing
+from app.redaction import redact
 from models.graph import FAMILIES
 from models.results import Analysis
 
 REQUEST_ID = "X-Request-Id"
+USER = "vocality.user"  # in the scope, once the request is admitted
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._~-]{1,64}")  # what a client may choose as its request id
 _QUIET = ("/healthz", "/readyz", "/metrics")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -110,7 +112,7 @@ class Telemetry:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        request_id, trace = _request_id(scope), tracing.of(Headers(scope=scope))
         scope.setdefault("state", {})["request_id"] = request_id
         status, started = 500, perf_counter()
 
@@ -118,11 +120,14 @@ class Telemetry:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers[tracing.TRACERESPONSE] = str(trace)
                 if self.answers_id:
-                    MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                    headers[REQUEST_ID] = request_id
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        bound = {"request_id": request_id, "trace_id": trace.trace_id}
+        with structlog.contextvars.bound_contextvars(**bound):
             try:
                 await self.app(scope, receive, sending)
             finally:
@@ -141,6 +146,7 @@ class Telemetry:
             path=scope["path"],
             route=route,
             status=status,
+            user=getattr(scope.get(USER), "id", None),
             ms=round(seconds * 1000, 1),
         )
 
@@ -168,6 +174,7 @@ def configure_logging(as_json: bool) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            redact,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

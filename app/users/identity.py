@@ -7,7 +7,7 @@ from starlette.requests import HTTPConnection
 from app.errors import Unauthorized
 from app.security import Role, User
 from app.services import Services
-from app.users import api_keys
+from app.users import api_keys, issuers, tokens
 
 LONGEST = 8192  # characters of a token
 
@@ -50,7 +50,6 @@ async def _shown(services: Services, token: str) -> Shown:
         return await _of_key(services, token)
     if token.count(".") != 2:  # no JWS: nothing to verify
         raise refused()
-    from app.users import issuers, tokens
 
     if (account_id := await issuers.verify(services, token)) is not None:
         return Shown(account_id)
