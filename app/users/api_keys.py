@@ -12,7 +12,7 @@ from app.errors import Conflict, Forbidden, NotFound
 from app.permissions import SCOPES, Permission, granted
 from app.sealing import digest, opaque
 from app.security import User
-from app.tables import ApiKey
+from app.tables import Account, ApiKey
 
 PREFIX = "voc_"  # what tells a key from a token, for us and for whoever scans for leaked secrets
 MOST = 50  # live keys of one account
@@ -62,21 +62,21 @@ def _of(account_id: str) -> Select[ApiKey]:
 async def create(
     session: AsyncSession,
     user: User,
-    account_id: str,
+    account: Account,
     *,
     name: str,
     scopes: Collection[Permission],
     lives_days: int | None,
 ) -> Made:
-    """A key of that account. Nobody gives what they may not do themselves."""
+    """A key of that account, which must be locked. Nobody gives what they may not do themselves."""
     if beyond := sorted(set(scopes) - granted(user)):
         raise Forbidden(f"You may not do this yourself: {', '.join(beyond)}.", code="beyond_you")
-    counted = select(func.count()).select_from(_of(account_id).where(_live()).subquery())
+    counted = select(func.count()).select_from(_of(account.id).where(_live()).subquery())
     if (await session.scalar(counted) or 0) >= MOST:
         raise Conflict(f"An account has at most {MOST} keys: revoke one.", code="too_many_keys")
-    made = add(session, account_id, name=name, scopes=scopes)
+    made = add(session, account.id, name=name, scopes=scopes)
     if lives_days is not None:
-        made.row.expires_at = await session.scalar(select(clock.after(lives_days * DAY_S)))
+        made.row.expires_at = clock.after(lives_days * DAY_S)
     audit.record(session, user.id, "api_key.create", f"api_keys:{made.row.id}", {"name": name})
     await session.flush()
     await session.refresh(made.row)

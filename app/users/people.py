@@ -1,0 +1,114 @@
+"""People, as administrators see them: their roles, and whether the door is open for them."""
+
+from collections.abc import Collection
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import audit, clock, ids, pages
+from app.errors import Conflict, NotFound
+from app.security import Role
+from app.tables import Account
+from app.users import accounts, sessions
+
+
+def known(*, role: Role | None = None, email: str | None = None) -> Select[Account]:
+    query = select(Account)
+    if role is not None:
+        query = query.where(Account.roles.contains([role]))
+    if email is not None:
+        query = query.where(Account.email_key == accounts.email_key(email))
+    return query
+
+
+async def page(
+    session: AsyncSession, query: Select[Account], limit: int, cursor: str | None
+) -> tuple[list[Account], str | None]:
+    return await pages.named(session, Account, "usr", query, limit, cursor)
+
+
+async def get(session: AsyncSession, account_id: str) -> Account:
+    if not ids.valid("usr", account_id):
+        raise NotFound("No such user.")
+    return await accounts.find(session, account_id)
+
+
+async def get_service(
+    session: AsyncSession, account_id: str, *, for_update: bool = False
+) -> Account:
+    """Only those have keys that others make for them."""
+    account = await get(session, account_id)
+    if for_update:
+        account = await accounts.locked(session, account_id)
+    if not account.is_service:
+        raise NotFound("No such service account.")
+    return account
+
+
+async def create_service(
+    session: AsyncSession, actor_id: str, *, name: str, roles: Collection[Role]
+) -> Account:
+    """An account that nobody signs in to; programs come in with its keys."""
+    account = Account(
+        id=ids.new("usr"),
+        roles=sorted(map(str, roles)),
+        is_service=True,
+        owner_id=actor_id,
+        profile={"display_name": name},
+    )
+    session.add(account)
+    await session.flush()
+    await session.refresh(account)
+    _note(session, actor_id, "create_service", account, {"name": name, "roles": account.roles})
+    return account
+
+
+async def set_roles(
+    session: AsyncSession, actor_id: str, account_id: str, roles: Collection[Role]
+) -> Account:
+    """Whoever loses a role must get a new token before anything else is answered."""
+    account = await _changing(session, account_id, stays_admin=Role.admin in roles)
+    before, after = account.roles, sorted(map(str, roles))
+    if before == after:
+        return account
+    account.roles = after
+    if set(before) - set(after):
+        account.epoch += 1
+    _note(session, actor_id, "roles", account, {"before": before, "after": after})
+    return account
+
+
+async def disable(session: AsyncSession, actor_id: str, account_id: str) -> Account:
+    """Nobody comes in as this account from now on. Safe to repeat."""
+    account = await _changing(session, account_id, stays_admin=False)
+    if account.disabled_at is None:
+        account.disabled_at = await session.scalar(select(clock.now()))
+        await sessions.revoke_all(session, account, "disabled")
+        _note(session, actor_id, "disable", account, {})
+    return account
+
+
+async def enable(session: AsyncSession, actor_id: str, account_id: str) -> Account:
+    """They may sign in again; what was signed in before stays out. Safe to repeat."""
+    account = await _changing(session, account_id, stays_admin=True)
+    if account.disabled_at is not None:
+        account.disabled_at = None
+        _note(session, actor_id, "enable", account, {})
+    return account
+
+
+async def _changing(session: AsyncSession, account_id: str, *, stays_admin: bool) -> Account:
+    """Administrators are locked together: two of them cannot take each other's role at once."""
+    await get(session, account_id)
+    admins = known(role=Role.admin).where(Account.disabled_at.is_(None), ~Account.is_service)
+    rest = set(await session.scalars(admins.order_by(Account.id).with_for_update()))
+    account = await accounts.locked(session, account_id)
+    if not stays_admin and rest == {account}:
+        raise Conflict("Somebody must stay administrator.", code="last_administrator")
+    return account
+
+
+def _note(
+    session: AsyncSession, actor_id: str, what: str, account: Account, details: dict[str, object]
+) -> None:
+    audit.record(session, actor_id, f"user.{what}", f"users:{account.id}", details)

@@ -1,0 +1,105 @@
+"""Administrators give and take roles and close the door; somebody always stays administrator."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import select
+
+from app.security import LOCAL_USER, Role
+from app.services import Services
+from app.tables import Account, AuditEntry
+from app.users import first_start
+from tests.app.conftest import Client, client_with
+from tests.app.test_identity import someone
+
+
+@pytest.fixture
+async def admin(real_door: FastAPI, platform: Services) -> AsyncIterator[Client]:
+    """The administrator of the first start, with the key of the file."""
+    await first_start.prepare(platform.settings)
+    key = platform.settings.admin_key.read_text().strip()
+    async with client_with(real_door, key) as client:
+        yield client
+
+
+async def test_whoever_is_demoted_or_disabled_loses_it_within_seconds(
+    admin: Client, real_door: FastAPI, platform: Services
+) -> None:
+    person, key = await someone(platform, Role.researcher)
+    async with client_with(real_door, key) as client:
+
+        async def now() -> int:
+            await asyncio.sleep(2 * platform.settings.account_cache_s)
+            return (await client.get("/v1/models")).status_code
+
+        found = [await now()]
+        for change in ("demote", "promote", "disable", "enable"):
+            path = f"/v1/users/{person}"
+            roles = {"demote": ["singer"], "promote": ["singer", "researcher"]}
+            if change in roles:
+                changed = await admin.patch(path, json={"roles": roles[change]})
+            else:
+                changed = await admin.post(f"{path}/{change}")
+            assert changed.status_code == 200, changed.text
+            found.append(await now())
+
+    assert found == [200, 403, 200, 401, 200]
+    async with platform.transaction() as session:
+        account = await session.get_one(Account, person)
+        told = await session.scalars(
+            select(AuditEntry.action).where(AuditEntry.actor_id == LOCAL_USER)
+        )
+        assert account.epoch == 3  # of the demotion and the disabling
+        assert [action for action in told if action != "user.first_start"] == [
+            "user.roles",
+            "user.roles",
+            "user.disable",
+            "user.enable",
+        ]
+
+
+async def test_somebody_stays_administrator_however_many_leave_at_once(
+    admin: Client, platform: Services
+) -> None:
+    other, _ = await someone(platform, Role.admin)
+    demoted = {"roles": ["singer"]}
+
+    replies = await asyncio.gather(
+        admin.patch(f"/v1/users/{other}", json=demoted),
+        admin.patch(f"/v1/users/{LOCAL_USER}", json=demoted),
+    )
+
+    assert sorted(reply.status_code for reply in replies) == [200, 409]
+    assert {reply.json().get("code") for reply in replies} == {None, "last_administrator"}
+
+
+async def test_everybody_is_listed_in_pages_and_found_by_role_and_address(
+    admin: Client, platform: Services
+) -> None:
+    ids = {(await someone(platform, Role.coach))[0] for _ in range(3)} | {LOCAL_USER}
+
+    seen, cursor = set(), None
+    while True:
+        params = {"limit": 1} | ({"cursor": cursor} if cursor else {})
+        page = (await admin.get("/v1/users", params=params)).json()
+        seen |= {item["id"] for item in page["items"]}
+        if not (cursor := page["next_cursor"]):
+            break
+    coaches = (await admin.get("/v1/users", params={"role": "coach"})).json()["items"]
+    found = (await admin.get("/v1/users", params={"email": "Admin@LocalHost"})).json()["items"]
+
+    assert seen == ids
+    assert len(coaches) == 3
+    assert [item["id"] for item in found] == [LOCAL_USER]
+
+
+@pytest.mark.parametrize("body", [{"roles": []}, {"roles": ["owner"]}, {"verified": True}, {}])
+async def test_nothing_but_known_roles_can_be_given(admin: Client, body: dict[str, object]) -> None:
+    assert (await admin.patch(f"/v1/users/{LOCAL_USER}", json=body)).status_code == 422
+
+
+async def test_a_missing_user_is_missing(admin: Client) -> None:
+    for user_id in ("usr_" + 32 * "0", "usr_%00", "rec_1"):
+        assert (await admin.get(f"/v1/users/{user_id}")).status_code == 404
