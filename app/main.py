@@ -23,6 +23,7 @@ from app.users import coaching_routes as coaching
 from app.users import factor_routes as factors
 from app.users import key_routes as keys
 from app.users import me_routes as me
+from app.users import outside_routes as outside
 from app.users import people_routes as people
 from app.users import routes as users
 
@@ -57,6 +58,8 @@ def routers(settings: Settings) -> Routers:
         (coaching.router, JSON_BODY),
         (factors.router, JSON_BODY),
         (factors.steps, JSON_BODY),
+        (outside.router, JSON_BODY),
+        (outside.steps, JSON_BODY),
         (me.router, JSON_BODY),
     )
 

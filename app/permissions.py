@@ -64,6 +64,10 @@ PUBLIC: Mapping[str, str] = {
     "start_mfa_passkey": "the token of the first step is the proof",
     "start_passkey_sign_in": "a challenge is worth nothing without a passkey",
     "sign_in_by_passkey": "the passkey is the proof",
+    "list_providers": "who has no account yet chooses among them",
+    "start_outside_sign_in": "it only leads away",
+    "finish_outside_sign_in": "the provider's code and this browser's cookie are the proof",
+    "exchange_code": "the code and the secret behind it are the proof",
     "get_takeout": "a download link: the token in it is the proof, and lives for minutes",
     "get_deletion_receipt": "its holder has no account any more, and it names nobody",
 }

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, IPvAnyNetwork
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.users.outside import OidcProvider, OutsideIssuer, ProviderName
+from app.users.outside import OidcProvider, OutsideIssuer, ProviderName, ReturnAddress
 from models.results import Family
 
 MiB = 1024 * 1024
@@ -26,6 +26,7 @@ def _listed(value: object) -> object:
 
 Families = Annotated[frozenset[Family], NoDecode, BeforeValidator(_listed)]
 Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+ReturnAddresses = Annotated[tuple[ReturnAddress, ...], NoDecode, BeforeValidator(_listed)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_listed)]
 Rate = Annotated[int, Field(ge=1)]  # requests in a window of app.ratelimits
 
@@ -92,6 +93,7 @@ class Settings(BaseSettings):
         description="Seals signing keys and second factors at rest. None: made once, under home.",
     )
     access_token_s: Seconds = 600.0
+    deletion_grace_s: Seconds = 30 * 24 * 3600.0  # in which a deletion can be taken back
     session_s: Seconds = 30 * 24 * 3600.0  # of a device that is not used
     refresh_grace_s: Seconds = 10.0  # in which a racing tab gets the same child
     account_cache_s: Seconds = 3.0  # a disabled user loses access within this and a breath
@@ -108,7 +110,7 @@ class Settings(BaseSettings):
         default={},
         description="Where people may sign in instead, by name, as JSON: app.users.outside.",
     )
-    return_addresses: Texts = Field(
+    return_addresses: ReturnAddresses = Field(
         default=(),
         description="Comma list of addresses to which a sign-in elsewhere may come back, each "
         "exactly as an app names it. None: nowhere.",

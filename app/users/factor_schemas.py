@@ -19,7 +19,7 @@ Label = Annotated[
         pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$",
     ),
 ]
-Code = Annotated[str, Field(pattern=r"^[0-9]{6}$", examples=["287082"], repr=False)]
+Code = Annotated[str, Field(pattern=r"^[0-9]{6}$", examples=["287082"])]
 Base64Url = Annotated[str, Field(min_length=1, max_length=8192, pattern=r"^[A-Za-z0-9_-]+$")]
 
 

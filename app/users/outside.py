@@ -22,6 +22,16 @@ def _guarded(address: str) -> str:
     return address
 
 
+def _returnable(address: str) -> str:
+    """A page of ours, or an app by a scheme of its own (RFC 8252: a name with a dot)."""
+    parts = urlsplit(address)
+    app = "." in parts.scheme
+    if not (guarded(address) or app) or parts.username is not None or "#" in address:
+        raise ValueError("https, or an app's own scheme, without user or fragment is needed")
+    return address
+
+
+ReturnAddress = Annotated[str, AfterValidator(_returnable)]
 Address = Annotated[str, AfterValidator(_guarded)]
 ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 
