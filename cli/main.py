@@ -115,6 +115,17 @@ def drill(
 
 
 @app.command()
+def openapi(
+    output: Annotated[Path, typer.Option(help="Where it goes.")] = Path("openapi.json"),
+    breaking: Annotated[bool, typer.Option("--breaking", help="Even if clients break.")] = False,
+) -> None:
+    """Write the OpenAPI document; refuse, with reasons, what would break its clients."""
+    from cli import openapi as verb
+
+    verb.run(output, breaking=breaking)
+
+
+@app.command()
 def evaluate(
     family: Annotated[str | None, typer.Argument(help="One family; all by default.")] = None,
     corpora: Annotated[Path, typer.Option(help="The folder with the labelled recordings.")] = Path(
