@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import pages
@@ -40,6 +40,14 @@ class AuditPage(BaseModel):
 
 def record(session: AsyncSession, actor_id: str, action: str, target: str, details: Json) -> None:
     session.add(AuditEntry(actor_id=actor_id, action=action, target=target, details=details))
+
+
+async def about(
+    session: AsyncSession, user_id: str, limit: int, cursor: str | None
+) -> tuple[list[AuditEntry], str | None]:
+    """What somebody did, and what was done to their account."""
+    theirs = or_(AuditEntry.actor_id == user_id, AuditEntry.target == f"users:{user_id}")
+    return await pages.counted(session, AuditEntry, select(AuditEntry).where(theirs), limit, cursor)
 
 
 @router.get("", responses=documented(400, 401, 403, 422))

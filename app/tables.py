@@ -255,7 +255,7 @@ class ResultHour(Table):
 
 
 class AuditEntry(Table):
-    """Who did what to what; never changed, never deleted."""
+    """Who did what to what; never changed. What people did with their own account ends with it."""
 
     __tablename__ = "audit_log"
 

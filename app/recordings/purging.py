@@ -1,8 +1,6 @@
 """Purging: a recording's sound, and the rows that go with a recording."""
 
-from collections.abc import Mapping
-
-from sqlalchemy import ColumnElement, CursorResult, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, Delete, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.services import Services
@@ -43,29 +41,22 @@ async def _sounding(services: Services, which: Which) -> list[str]:
 
 
 async def purge(services: Services) -> int:
-    """What was deleted goes for good. How many recordings."""
-    await silence(services, Recording.deleted_at.is_not(None))
-    gone = Recording.deleted_at.is_not(None) & Recording.sound_deleted_at.is_not(None)
+    """What was deleted goes for good, and all that hangs on it. How many recordings."""
+    deleted_ones = Recording.deleted_at.is_not(None)
+    await silence(services, deleted_ones)
+    silent = select(Recording.id).where(deleted_ones, Recording.sound_deleted_at.is_not(None))
     async with services.transaction() as session:
-        return (await remove(session, gone))["recordings"]
+        ids = list(await session.scalars(silent.order_by(Recording.id).with_for_update()))
+        analyses = select(AnalysisRow.id).where(AnalysisRow.recording_id.in_(ids))
+        told = or_(Event.topic.in_(analyses), Event.topic.in_(ids))
+        await deleted(session, delete(Reanalysis).where(Reanalysis.recording_id.in_(ids)))
+        await deleted(session, delete(Event).where(told))
+        await deleted(session, delete(AnalysisRow).where(AnalysisRow.recording_id.in_(ids)))
+        return await deleted(session, delete(Recording).where(Recording.id.in_(ids)))
 
 
-async def remove(session: AsyncSession, which: Which) -> Mapping[str, int]:
-    """The rows of recordings that have no sound any more, and all that hangs on them. How many
-    of each table."""
-    locked = select(Recording.id).where(which).order_by(Recording.id).with_for_update()
-    ids = list(await session.scalars(locked))
-    analyses = select(AnalysisRow.id).where(AnalysisRow.recording_id.in_(ids))
-    doomed = (
-        delete(Reanalysis).where(Reanalysis.recording_id.in_(ids)),
-        delete(Event).where(or_(Event.topic.in_(analyses), Event.topic.in_(ids))),
-        delete(AnalysisRow).where(AnalysisRow.recording_id.in_(ids)),
-        delete(Recording).where(Recording.id.in_(ids)),
-    )
-    return {str(one.table.name): await deleted(session, one) for one in doomed}
-
-
-async def deleted(session: AsyncSession, statement: object) -> int:
-    result = await session.execute(statement)  # type: ignore[call-overload]
+async def deleted(session: AsyncSession, doomed: Delete) -> int:
+    """How many rows."""
+    result = await session.execute(doomed, execution_options={"synchronize_session": False})
     assert isinstance(result, CursorResult)
     return result.rowcount

@@ -1,5 +1,6 @@
 """Letters: what mails say, each as its subject and its body."""
 
+from datetime import datetime
 from typing import NamedTuple
 
 from app.settings import Settings
@@ -81,3 +82,19 @@ def stolen(device: str, address: str) -> Letter:
 def _link(settings: Settings, step: str, token: str) -> str:
     """The token follows the hash sign: no browser sends that to a server, so no log has it."""
     return f"{issuer(settings)}/links/{step}#{token}"
+
+
+def deletion_asked(after: datetime) -> Letter:
+    return Letter(
+        "Your account will be deleted",
+        f"You asked to have your account deleted, and all that it holds. It happens after "
+        f"{after:%d %B %Y, %H:%M} UTC.\n\nUntil then you can sign in and keep it after all.\n",
+    )
+
+
+def deleted(receipt_id: str, signature: str) -> Letter:
+    return Letter(
+        "Your account was deleted",
+        f"Your account was deleted, with all that it held. Receipt {receipt_id}, signed:\n\n"
+        f"{signature}\n",
+    )
