@@ -18,7 +18,9 @@ from app.users.profile import Label
 
 mine = APIRouter(prefix="/v1/me/api-keys", tags=["keys"], route_class=StrictRoute)
 of_services = APIRouter(
-    prefix="/v1/service-accounts/{user_id}/api-keys", tags=["keys"], route_class=StrictRoute
+    prefix="/v1/service-accounts/{service_account_id}/api-keys",
+    tags=["keys"],
+    route_class=StrictRoute,
 )
 
 
@@ -97,29 +99,33 @@ async def revoke_api_key(key_id: str, user: SignedIn, session: SessionDep) -> No
 
 @of_services.post("", status_code=201, responses=documented(400, 401, 403, 404, 408, 409, 413, 422))
 async def create_service_api_key(
-    user_id: str, asked: ApiKeyIn, user: MayManageUsers, session: SessionDep, response: Response
+    service_account_id: str,
+    asked: ApiKeyIn,
+    user: MayManageUsers,
+    session: SessionDep,
+    response: Response,
 ) -> ApiKeyMade:
     """A key for a service account."""
-    account = await people.get_service(session, user_id, for_update=True)
+    account = await people.get_service(session, service_account_id, for_update=True)
     return _made(await _create(session, user, account, asked), response)
 
 
 @of_services.get("", responses=documented(401, 403, 404, 422))
 async def list_service_api_keys(
-    user_id: str, user: MayManageUsers, session: SessionDep
+    service_account_id: str, user: MayManageUsers, session: SessionDep
 ) -> ApiKeyList:
     """A service account's keys, newest first."""
-    account = await people.get_service(session, user_id)
+    account = await people.get_service(session, service_account_id)
     return _listed(await api_keys.every(session, account.id))
 
 
-@of_services.delete("/{key_id}", status_code=204, responses=documented(401, 403, 404, 422))
+@of_services.delete("/{service_key_id}", status_code=204, responses=documented(401, 403, 404, 422))
 async def revoke_service_api_key(
-    user_id: str, key_id: str, user: MayManageUsers, session: SessionDep
+    service_account_id: str, service_key_id: str, user: MayManageUsers, session: SessionDep
 ) -> None:
     """End a service account's key, at once. Safe to repeat."""
-    account = await people.get_service(session, user_id)
-    await api_keys.revoke(session, user, account.id, key_id)
+    account = await people.get_service(session, service_account_id)
+    await api_keys.revoke(session, user, account.id, service_key_id)
 
 
 async def _create(
