@@ -77,7 +77,7 @@ async def create(
     made = add(session, account.id, name=name, scopes=scopes)
     if lives_days is not None:
         made.row.expires_at = clock.after(lives_days * DAY_S)
-    audit.record(session, user.id, "api_key.create", f"api_keys:{made.row.id}", {"name": name})
+    note(session, user.id, "create", made.row)
     await session.flush()
     await session.refresh(made.row)
     return made
@@ -86,7 +86,7 @@ async def create(
 def add(
     session: AsyncSession, account_id: str, *, name: str, scopes: Collection[str] = SCOPES
 ) -> Made:
-    """Whoever calls this has asked nobody's leave."""
+    """Asks nobody's leave and tells nobody: `create` does."""
     text = PREFIX + opaque()
     row = ApiKey(
         id=ids.new("key"),
@@ -114,4 +114,9 @@ async def revoke(session: AsyncSession, user: User, account_id: str, key_id: str
         raise NotFound("No such key.")
     if row.revoked_at is None:
         row.revoked_at = await session.scalar(select(clock.now()))
-        audit.record(session, user.id, "api_key.revoke", f"api_keys:{row.id}", {"name": row.name})
+        note(session, user.id, "revoke", row)
+
+
+def note(session: AsyncSession, actor_id: str, what: str, row: ApiKey) -> None:
+    details = {"name": row.name, "of": row.user_id}
+    audit.record(session, actor_id, f"api_key.{what}", f"api_keys:{row.id}", details)

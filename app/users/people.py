@@ -33,6 +33,16 @@ async def get(session: AsyncSession, account_id: str) -> Account:
     return await accounts.find(session, account_id)
 
 
+async def find(session: AsyncSession, who: str) -> Account:
+    """By id, or by e-mail address."""
+    if "@" not in who:
+        return await get(session, who)
+    account = await accounts.by_email(session, who)
+    if account is None:
+        raise NotFound("No such user.")
+    return account
+
+
 async def get_service(
     session: AsyncSession, account_id: str, *, for_update: bool = False
 ) -> Account:
@@ -42,6 +52,16 @@ async def get_service(
         account = await accounts.locked(session, account_id)
     if not account.is_service:
         raise NotFound("No such service account.")
+    return account
+
+
+async def create(
+    session: AsyncSession, actor_id: str, email: str, roles: Collection[Role], hashed: str | None
+) -> Account:
+    """Of somebody whose address is known to be theirs."""
+    account = await accounts.create(session, email, verified=True, password_hash=hashed)
+    account.roles = sorted(map(str, roles))
+    _note(session, actor_id, "create", account, {"roles": account.roles})
     return account
 
 
@@ -94,6 +114,17 @@ async def enable(session: AsyncSession, actor_id: str, account_id: str) -> Accou
     if account.disabled_at is not None:
         account.disabled_at = None
         _note(session, actor_id, "enable", account, {})
+    return account
+
+
+async def set_password(
+    session: AsyncSession, actor_id: str, account_id: str, hashed: str
+) -> Account:
+    """Whoever was signed in as this account signs in anew."""
+    account = await accounts.locked(session, account_id)
+    account.password_hash = hashed
+    await sessions.revoke_all(session, account, "the password was set")
+    _note(session, actor_id, "password", account, {})
     return account
 
 
