@@ -48,13 +48,13 @@ async def enrol_totp(
     return await totp.enrol(session, services.seal, account, asked.label)
 
 
-@router.post("/totp/{factor_id}/confirm", responses=CHANGES)
+@router.post("/totp/{totp_id}/confirm", responses=CHANGES)
 async def confirm_totp(
-    factor_id: str, asked: CodeIn, user: SignedIn, services: ServicesDep, session: SessionDep
+    totp_id: str, asked: CodeIn, user: SignedIn, services: ServicesDep, session: SessionDep
 ) -> CodesOut:
     """Turn it on with a code of this moment. Keep the recovery codes: they are not shown again."""
     account = await accounts.locked(session, user.id)
-    codes = await totp.confirm(session, services.seal, account, factor_id, asked.code)
+    codes = await totp.confirm(session, services.seal, account, totp_id, asked.code)
     return CodesOut(recovery_codes=codes)
 
 
