@@ -79,7 +79,8 @@ class Storage:
         """Everything under it, such as `recordings/rec_0193...`. Safe to repeat."""
         async with _failures():
             async for found in obstore.list(self.store, folder):
-                await obstore.delete_async(self.store, [item["path"] for item in found])
+                for item in found:
+                    await self.delete(item["path"])
 
 
 @asynccontextmanager

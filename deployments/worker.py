@@ -1,11 +1,11 @@
-"""The Worker: what a platform does unasked: queued analyses, jobs, rollouts as they are wished."""
+"""The Worker: what a platform does unasked: queued work, letters, upkeep, rollouts as wished."""
 
 import asyncio
 from collections.abc import Mapping
 
 from ray.serve.handle import DeploymentHandle
 
-from app import tasks
+from app import mail, tasks, upkeep
 from app.analyses.work import work_forever
 from app.jobs.driving import drive_forever
 from app.services import Services, open_services
@@ -21,9 +21,9 @@ from models.results import Family
 
 
 class Worker:
-    """Loops for as long as the replica lives. Of several workers one operates at a time.
-
-    The database rows are the queues and the wish: a worker may die at any moment.
+    """Loops for as long as the replica lives; the database rows are the queues and the wish, so a
+    worker may die at any moment. Of several one reconciles at a time, and one makes each sweep of
+    the upkeep, under locks; all other loops are safe to run in each.
     """
 
     async def __init__(  # type: ignore[misc]
@@ -43,6 +43,8 @@ class Worker:
                 await asyncio.gather(
                     work_forever(services, settings().worker_concurrency, self._stop),
                     drive_forever(services, launch(), self._stop),
+                    mail.send_forever(services, self._stop),
+                    upkeep.forever(services, self._stop),
                 )
             finally:
                 await tasks.end(operating)

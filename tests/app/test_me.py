@@ -1,6 +1,6 @@
 """One's own account: profile, preferences, consents, and what one did."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 
 import httpx2
 import pytest
@@ -16,11 +16,10 @@ VERSION = {"text_version": "2026-11"}
 
 
 @pytest.fixture(autouse=True)
-async def accounts(platform: Services) -> AsyncIterator[None]:
+async def accounts(platform: Services) -> None:
     async with platform.transaction() as session:
         for name in ("ada", "bob"):
             session.add(Account(id=f"usr_{name}", email=f"{name}@example.org"))
-    yield
 
 
 async def test_what_is_named_changes_and_what_is_left_out_stays(ada: Client, bob: Client) -> None:
@@ -178,11 +177,11 @@ async def test_everybody_reads_what_they_did_and_nothing_of_others(
 
 
 async def test_somebody_whose_account_is_gone_is_nobody(
-    as_user: object, platform: Services
+    as_user: Callable[[str], Client], platform: Services
 ) -> None:
     async with platform.transaction() as session:
         await session.delete(await session.get_one(Account, "usr_ada"))
 
-    answer = await as_user("usr_ada").get("/v1/me")  # type: ignore[operator]
+    answer = await as_user("usr_ada").get("/v1/me")
 
     assert (answer.status_code, answer.json()["code"]) == (401, "account_deleted")
