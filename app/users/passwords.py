@@ -1,8 +1,9 @@
 """Passwords: which are refused, and their hashes, made by few at a time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from pwdlib import PasswordHash
@@ -28,13 +29,29 @@ class Passwords:
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="argon2")
         self._inside = 0
 
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """In the line, to be taken before anything else is asked for. Raises ServiceUnavailable."""
+        if self._inside >= AT_ONCE + LINE:
+            raise ServiceUnavailable("Too many people sign in now.", code="busy")
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+
     async def hash(self, password: str) -> str:
-        return await self._run(lambda: self._hasher.hash(password))
+        with self.place():
+            return await self._run(lambda: self._hasher.hash(password))
 
     async def check(self, password: str, hashed: str | None) -> bool:
+        with self.place():
+            return await self.check_in_place(password, hashed)
+
+    async def check_in_place(self, password: str, hashed: str | None) -> bool:
         """Whether it is the one. Nobody's password takes as long to be wrong."""
         if hashed is None:
-            await self.hash(password)
+            await self._run(lambda: self._hasher.hash(password))
             return False
         return await self._run(lambda: self._hasher.verify(password, hashed))
 
@@ -46,15 +63,7 @@ class Passwords:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[], Answer]) -> Answer:
-        if self._inside >= AT_ONCE + LINE:
-            raise ServiceUnavailable("Too many people sign in now.", code="busy")
-        self._inside += 1
-        future = asyncio.get_running_loop().run_in_executor(self._pool, work)
-        future.add_done_callback(self._leave)
-        return await asyncio.shield(future)  # who hangs up goes on taking their place
-
-    def _leave(self, future: asyncio.Future[Answer]) -> None:
-        self._inside -= 1
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
 
 def accept(password: str, *, email: str = "", pointer: str = "/password") -> None:

@@ -14,29 +14,39 @@ async def by_password(
     services: Services, connection: HTTPConnection, email: str, password: str
 ) -> TokensOut | MfaNeeded:
     """No database session is open while the password is hashed."""
+    with services.passwords.place():
+        proved = await _proved(services, connection, email, password)
+    await _renew(services, proved, password)
+    async with services.transaction() as session:
+        account = await accounts.locked(session, proved.id)
+        if account.epoch != proved.epoch:  # the password was changed meanwhile
+            raise _refused()
+        return await second_step.proceed(services, session, account, "password", connection)
+
+
+async def _proved(
+    services: Services, connection: HTTPConnection, email: str, password: str
+) -> Account:
+    """Whose address and password this is; guesses are counted whether there is such an account."""
     address = client_address(connection, services.settings)
     who = f"email:{accounts.email_key(email)}", f"ip:{address}"
     await attempts.check(services.redis, *who)
     account = await _account(services, email)
     hashed = account.password_hash if account else None
-    right = await services.passwords.check(password, hashed)
-    if account is None or hashed is None or not right:
+    if not await services.passwords.check_in_place(password, hashed) or account is None:
         await attempts.failed(services.redis, *who)
         raise _refused()
     await attempts.succeeded(services.redis, *who)
-    await _renew(services, account, password)
-    async with services.transaction() as session:
-        account = await accounts.locked(session, account.id)
-        return await second_step.proceed(services, session, account, "password", connection)
+    return account
+
+
+def _refused() -> Unauthorized:
+    return Unauthorized("The e-mail address or the password is wrong.", code="invalid_credentials")
 
 
 async def _account(services: Services, email: str) -> Account | None:
     async with services.transaction() as session:
         return await accounts.by_email(session, email)
-
-
-def _refused() -> Unauthorized:
-    return Unauthorized("The e-mail address or the password is wrong.", code="invalid_credentials")
 
 
 async def _renew(services: Services, account: Account, password: str) -> None:
