@@ -9,7 +9,9 @@ from pathlib import Path
 
 import typer
 
+from app.sealing import secret_of
 from app.settings import Settings
+from cli import asking
 
 
 @contextmanager
@@ -68,10 +70,15 @@ def _environment(settings: Settings) -> dict[str, str]:
         "OBJECT_STORE_URL": settings.object_store_url or (settings.home / "objects").as_uri(),
         "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
         "VOCALITY_HOME": str(settings.home),
+        "VOCALITY_HOST": settings.host,
+        "VOCALITY_PORT": str(settings.port),
     }
     ours = {name: value for name, value in os.environ.items() if name.startswith("VOCALITY_")}
+    ours.pop(asking.KEY, None)  # of whoever starts it, and nobody else's
     found = ours | {name: value for name, value in named.items() if value}
-    return found if settings.ray_address else found | _ray_token(settings.home)
+    if settings.ray_address is None:
+        return found | _ray_token(settings.home)
+    return found | {"VOCALITY_SECRET_KEY": secret_of(settings)}  # elsewhere home is another folder
 
 
 def _ray_token(home: Path) -> dict[str, str]:

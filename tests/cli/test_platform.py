@@ -22,16 +22,26 @@ def test_replicas_get_every_setting_that_was_made(
 ) -> None:
     monkeypatch.setenv("VOCALITY_MAX_SECONDS", "60")
     monkeypatch.setenv("UNRELATED_SECRET", "x")
+    monkeypatch.setenv("VOCALITY_API_KEY", "voc_of_who_starts_it")
 
-    found = platform._environment(Settings(home=tmp_path, redis_url="redis://r"))
+    found = platform._environment(Settings(home=tmp_path, redis_url="redis://r", port=8123))
 
     assert found["VOCALITY_MAX_SECONDS"] == "60"
     assert found["REDIS_URL"] == "redis://r"
     assert found["OBJECT_STORE_URL"] == (tmp_path / "objects").as_uri()
-    assert "UNRELATED_SECRET" not in found
+    assert found["VOCALITY_PORT"] == "8123"
+    assert not {"UNRELATED_SECRET", "VOCALITY_API_KEY"} & found.keys()
     token = Path(found["RAY_AUTH_TOKEN_PATH"])
     assert token.stat().st_mode & 0o777 == 0o600
     assert len(token.read_text()) == 64
+
+
+def test_replicas_elsewhere_open_what_these_have_sealed(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, ray_address="10.0.0.1:6379")
+
+    found = platform._environment(settings)
+
+    assert found["VOCALITY_SECRET_KEY"] == (tmp_path / "secret").read_text().strip()
 
 
 def test_mlflow_gets_a_database_on_the_postgresql_that_was_given(servers: Settings) -> None:
