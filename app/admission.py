@@ -5,6 +5,7 @@ from starlette.requests import HTTPConnection
 from app import ratelimits
 from app.addresses import client_address, household
 from app.errors import Unauthorized
+from app.permissions import PUBLIC
 from app.ratelimits import Policy
 from app.sealing import digest
 from app.security import User
@@ -13,6 +14,7 @@ from app.telemetry import USER
 
 _READING = ("GET", "HEAD", "OPTIONS")
 SIGNING_IN = "/v1/auth/"
+COUNTED = ("/v1/", "/.well-known/")  # probes and pages of documents are not
 
 
 async def admit(connection: HTTPConnection, operation: str) -> User:
@@ -31,10 +33,13 @@ async def admit(connection: HTTPConnection, operation: str) -> User:
     return user
 
 
-async def limit_signing_in(connection: HTTPConnection, operation: str) -> None:
+async def limit_unknown(connection: HTTPConnection, operation: str) -> None:
     """What anybody may try is counted by address, whoever they turn out to be."""
-    if connection.url.path.startswith(SIGNING_IN):
+    path = connection.url.path
+    if path.startswith(SIGNING_IN):
         await _spend_by_address(connection, ratelimits.AUTH)
+    elif operation in PUBLIC and path.startswith(COUNTED):
+        await _spend_by_address(connection, ratelimits.STRANGERS)
     if operation in ratelimits.SENDS_LETTERS:
         await _spend_by_address(connection, ratelimits.LETTERS)
 

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import HTTPConnection
 
 from app import admission
 from app.errors import Forbidden
@@ -14,8 +15,8 @@ from app.security import User
 from app.services import Services
 
 
-def services(request: Request) -> Services:
-    found: Services = request.app.state.services
+def services(connection: HTTPConnection) -> Services:
+    found: Services = connection.app.state.services
     return found
 
 
@@ -32,17 +33,17 @@ async def session(services: ServicesDep) -> AsyncIterator[AsyncSession]:
 SessionDep = Annotated[AsyncSession, Depends(session, scope="function")]
 
 
-async def limited(request: Request) -> None:
+async def limited(connection: HTTPConnection) -> None:
     """Stands before every route."""
-    await admission.limit_signing_in(request, _operation(request))
+    await admission.limit_unknown(connection, _operation(connection))
 
 
-async def current_user(request: Request) -> User:
-    return await admission.admit(request, _operation(request))
+async def current_user(connection: HTTPConnection) -> User:
+    return await admission.admit(connection, _operation(connection))
 
 
-def _operation(request: Request) -> str:
-    return str(request.scope["route"].name)
+def _operation(connection: HTTPConnection) -> str:
+    return str(connection.scope["route"].name)
 
 
 @dataclass(frozen=True, slots=True)

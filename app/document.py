@@ -47,9 +47,9 @@ def _describe(entry: Entry, operation: Operation) -> None:
     """What guards add to every route by themselves."""
     statuses = set[int]()
     if operation.permissions:
-        entry["security"] = [{SCHEME: sorted(operation.permissions)}]
-        statuses |= {401, 403, 429}
-    if operation.signs_in:
+        entry["security"] = [{SCHEME: sorted(map(str, operation.permissions))}]
+        statuses |= {401, 403}
+    if operation.counted:
         statuses |= {429}
     if operation.repeatable:
         entry.setdefault("parameters", []).append(_key_parameter())

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
 
-from app.admission import SIGNING_IN
+from app.admission import COUNTED
 from app.dependencies import Allowed
 from app.permissions import PUBLIC, Permission
 
@@ -35,8 +35,9 @@ class Operation:
         return self.creates and bool(self.permissions)
 
     @property
-    def signs_in(self) -> bool:
-        return self.path.pattern.startswith(f"^{SIGNING_IN}")
+    def counted(self) -> bool:
+        """Whether one can be told that it is too often."""
+        return self.path.pattern.lstrip("^").startswith(COUNTED)
 
 
 def operations(app: FastAPI) -> tuple[Operation, ...]:

@@ -71,6 +71,12 @@ class Idempotency:
         if operation is None:
             await self.app(scope, receive, send)
             return
+        # Goes on to its end when the client leaves: it may be committing right now.
+        await asyncio.shield(self._kept(self._answer(operation, scope, receive, send)))
+
+    async def _answer(
+        self, operation: Operation, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         try:
             await self._once(operation, scope, receive, send)
         except AppError as error:
@@ -93,8 +99,7 @@ class Idempotency:
         async with self._services.transaction() as session:
             earlier = await repeats.claim(session, user.id, key)
         if earlier is None:
-            # Goes on to its end when the client leaves: it may be committing right now.
-            await asyncio.shield(self._kept(self._run(user.id, key, scope, body, send)))
+            await self._run(user.id, key, scope, body, send)
             return
         repeats.check_finished(earlier)
         same = await body.fingerprint(self._most_bytes)
@@ -118,7 +123,10 @@ class Idempotency:
             await send(message)
 
     async def _finishing(self, user_id: str, key: str, body: Body, answer: Answer) -> Change:
-        fingerprint = await body.fingerprint(self._most_bytes)
+        try:
+            fingerprint = await body.fingerprint(self._most_bytes)
+        except AppError:  # more than the route wanted to read: no repeat will look the same
+            fingerprint = ""
         return partial(
             repeats.finish,
             user_id=user_id,

@@ -37,7 +37,7 @@ KEYS = Policy("keys", MINUTE, closed=False)
 
 # Operations that cost more than others.
 DECODES = frozenset({"analyze", "create_recording"})
-SENDS_LETTERS = frozenset({"register", "request_password_reset"})
+SENDS_LETTERS = frozenset({"register", "forgot_password", "change_email", "invite_singer"})
 
 
 @dataclass(frozen=True, slots=True)

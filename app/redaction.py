@@ -1,4 +1,4 @@
-"""Redaction: what must not stand in any log, wherever in a line it turns up."""
+"""Redaction: what must not stand in any log, secrets and control characters, wherever it is."""
 
 import re
 from collections.abc import MutableMapping
@@ -17,6 +17,8 @@ _VALUES = (
     ),
     re.compile(r"(?<=://)[^/\s@]+(?=@)"),  # user and password of an address
 )
+# What begins a line, colours a terminal or turns the direction of writing.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def redact(
@@ -36,4 +38,8 @@ def redact(
 def clean(text: str) -> str:
     for secret in _VALUES:
         text = secret.sub(REDACTED, text)
-    return text
+    return _CONTROLS.sub(_escaped, text)
+
+
+def _escaped(control: re.Match[str]) -> str:
+    return control[0].encode("unicode_escape").decode()

@@ -50,7 +50,6 @@ async def _shown(services: Services, token: str) -> Shown:
         return await _of_key(services, token)
     if token.count(".") != 2:  # no JWS: nothing to verify
         raise refused()
-
     if (account_id := await issuers.verify(services, token)) is not None:
         return Shown(account_id)
     claims = await tokens.verify(services, token)
