@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from hypothesis import find
+from hypothesis.strategies import from_regex
+
 from app.main import document
 from app.settings import Settings
 from app.tables import Json
@@ -35,15 +38,13 @@ class Operation:
         return {
             "method": self.method,
             "url": self.path.format_map(ids),
-            "params": {
-                name: example(self.query[name], f"{self.id}?{name}") for name in self.needed
-            },
+            "params": {name: example(self.query[name]) for name in self.needed},
             **self._content(),
         }
 
     def _content(self) -> dict[str, Any]:
         for kind, schema in self.bodies.items():
-            made = deepcopy(example(schema, self.id))
+            made = deepcopy(example(schema))
             if kind == "application/json":
                 return {"json": made}
             if kind == "multipart/form-data":
@@ -90,7 +91,7 @@ def _resolved(schema: Json) -> Json:
     return found
 
 
-def example(schema: Json, place: str) -> Any:  # noqa: ANN401
+def example(schema: Json) -> Any:  # noqa: ANN401
     """The smallest thing that conforms, or the first example that the schema gives."""
     schema = _resolved(schema)
     for name in ("examples", "enum"):
@@ -101,19 +102,19 @@ def example(schema: Json, place: str) -> Any:  # noqa: ANN401
             return schema[name]
     for name in ("anyOf", "oneOf", "allOf"):
         if schema.get(name):
-            return example(schema[name][0], place)
-    return _plain(schema, place)
+            return example(schema[name][0])
+    return _plain(schema)
 
 
-def _plain(schema: Json, place: str) -> Any:  # noqa: ANN401
+def _plain(schema: Json) -> Any:  # noqa: ANN401
     match schema.get("type"):
         case "object":
             parts = schema.get("properties", {})
-            return {n: example(parts[n], f"{place}/{n}") for n in schema.get("required", ())}
+            return {n: example(parts[n]) for n in schema.get("required", ())}
         case "array":
-            return [example(schema["items"], place)] * schema.get("minItems", 0)
+            return [example(schema["items"])] * schema.get("minItems", 0)
         case "string":
-            return _text(schema, place)
+            return _text(schema)
         case "integer" | "number":
             return schema.get("minimum", schema.get("exclusiveMinimum", 0) + 1)
         case "boolean":
@@ -121,8 +122,14 @@ def _plain(schema: Json, place: str) -> Any:  # noqa: ANN401
     return {}
 
 
-def _text(schema: Json, place: str) -> Any:  # noqa: ANN401
+def _text(schema: Json) -> Any:  # noqa: ANN401
     if "contentMediaType" in schema or schema.get("format") == "binary":
         return ("take.wav", b"RIFF")
-    assert "pattern" not in schema, f"Give {place} an example: its pattern cannot be guessed."
+    if pattern := schema.get("pattern"):
+        return _smallest(pattern, schema.get("minLength", 0))
     return _FORMATS.get(schema.get("format", ""), "x" * max(1, schema.get("minLength", 0)))
+
+
+@cache
+def _smallest(pattern: str, length: int) -> str:
+    return find(from_regex(pattern), lambda text: len(text) >= length)
