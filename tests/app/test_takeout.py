@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from app import audit, ids
 from app.services import Services
-from app.tables import AuditEntry, OneTimeToken, Recording
+from app.tables import Account, AuditEntry, OneTimeToken, Recording
 from app.users import held, takeout
 from tests.app.conftest import client_with
 from tests.app.people import PASSWORD, account, signed_in
@@ -125,7 +125,7 @@ async def test_lists_longer_than_a_page_are_whole(platform: Services) -> None:
     async with platform.transaction() as session:
         for number in range(1203):
             audit.record(session, user_id, "test", f"users:{user_id}", {"number": number})
-        own = await session.get_one(takeout.Account, user_id)
+        own = await session.get_one(Account, user_id)
 
     pieces = [piece async for piece in takeout.zipped(platform, own)]
 
@@ -138,7 +138,7 @@ async def test_sound_goes_through_piece_by_piece(platform: Services) -> None:
     user_id = await account(platform)
     async with platform.transaction() as session:
         session.add(large := recording_of(user_id))
-        own = await session.get_one(takeout.Account, user_id)
+        own = await session.get_one(Account, user_id)
 
     async def sound() -> Any:  # noqa: ANN401
         for number in range(8):
@@ -157,7 +157,7 @@ async def test_a_take_whose_sound_is_gone_is_in_the_list_only(platform: Services
     user_id = await account(platform)
     async with platform.transaction() as session:
         session.add(lost := recording_of(user_id))
-        own = await session.get_one(takeout.Account, user_id)
+        own = await session.get_one(Account, user_id)
 
     pieces = [piece async for piece in takeout.zipped(platform, own)]
 
