@@ -90,6 +90,7 @@ def _start_ray(home: Path) -> None:
         folder = Path(tempfile.gettempdir()) / f"vocality-ray-{os.getuid()}"
     for name, value in LEAN.items():
         os.environ.setdefault(name, value)
+    os.environ["FORWARDED_ALLOW_IPS"] = ""  # uvicorn's: app.addresses decides who is believed
     ray.init(
         "local",
         num_cpus=max(os.cpu_count() or 1, 2),
