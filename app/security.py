@@ -32,13 +32,3 @@ class Identity(Protocol):
     async def __call__(self, connection: HTTPConnection) -> User:
         """The one who asks. Raises app.errors.Unauthorized."""
         ...
-
-
-async def local_user(connection: HTTPConnection) -> User:
-    return User(LOCAL_USER, frozenset(Role))  # whoever runs it on a laptop owns it
-
-
-async def drilled_user(connection: HTTPConnection) -> User:
-    """In a drill, whoever the load says it is: rollouts are sticky by user."""
-    name = connection.headers.get("x-drill-user")
-    return User(name, frozenset(Role)) if name else await local_user(connection)

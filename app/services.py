@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from starlette.requests import HTTPConnection
 
 from app import database, embedded, tasks
 from app.analyzer import Analyzer, Inspector
@@ -16,7 +17,7 @@ from app.events import News, mentioned
 from app.ratelimits import Limiter
 from app.rollouts.drift import Tally, write_forever
 from app.sealing import Seal, secret_of
-from app.security import Identity, drilled_user, local_user
+from app.security import Identity, User
 from app.settings import Settings
 from app.storage import Storage, open_store
 from app.telemetry import Metrics, configure_logging
@@ -43,7 +44,7 @@ class Services:
     standings: Standings
     passwords: Passwords
     keys: Keyring
-    identity: Identity = local_user
+    identity: Identity
     metrics: Metrics = field(default_factory=Metrics)
     tally: Tally = field(default_factory=Tally)
     published: Published = field(default_factory=Published)
@@ -70,10 +71,11 @@ def build(
     settings: Settings,
     analyzer: Analyzer,
     inspector: Inspector,
-    identity: Identity = local_user,
+    identity: Identity | None = None,
 ) -> Services:
     """Opens no connection: they are made when first needed, so starting waits for no server.
 
+    `identity` None: nobody comes in without credentials.
     The settings must name a database and a Redis (app.embedded.complete sees to that).
     """
     if settings.database_url is None or settings.redis_url is None:
@@ -96,8 +98,14 @@ def build(
         standings=Standings(sessions, settings.account_cache_s),
         passwords=Passwords(settings.password_memory_kib),
         keys=Keyring(sessions, seal),
-        identity=identity,
+        identity=identity or _identify,
     )
+
+
+async def _identify(connection: HTTPConnection) -> User:
+    from app.users.identity import identify  # which asks Services for what it needs
+
+    return await identify(connection)
 
 
 @asynccontextmanager
@@ -106,8 +114,7 @@ async def open_services(settings: Settings, analyzer: Analyzer) -> AsyncIterator
     configure_logging(settings.log_json)
     complete = await asyncio.to_thread(embedded.complete, settings)
     decoder = Decoder(DecodeLimits(max_seconds=settings.max_seconds))
-    identity = drilled_user if settings.drills else local_user
-    services = build(complete, analyzer, decoder, identity)
+    services = build(complete, analyzer, decoder)
     writing = asyncio.create_task(write_forever(services.tally, services.sessions))
     try:
         async with services.news.listening():

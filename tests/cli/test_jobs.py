@@ -2,39 +2,34 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from app.jobs import queue
 from app.jobs.driving import KINDS
-from app.main import create_app
-from app.security import local_user
 from app.services import Services
 from app.tables import Rollout
 from cli.main import app
-from tests.app.test_events import served
 from tests.app.test_jobs import recording, version
 
 Run = Callable[..., Awaitable[Result]]
 
 
 @pytest.fixture
-async def run(platform: Services) -> AsyncIterator[Run]:
+async def run(platform: Services, door: str) -> Run:
     """The command line in a thread, with its platform served here: two takes, pitch 1 and 2."""
     async with platform.transaction() as session:
         session.add_all([recording(), recording(), version("pitch", "1"), version("pitch", "2")])
         session.add(Rollout(family="pitch", champion="1", route={}))
-    async with served(create_app(replace(platform, identity=local_user))) as door:
 
-        async def at_door(*words: str) -> Result:
-            return await asyncio.to_thread(
-                CliRunner().invoke, app, [*words, "--server", door], terminal_width=200
-            )
+    async def at_door(*words: str) -> Result:
+        return await asyncio.to_thread(
+            CliRunner().invoke, app, [*words, "--server", door], terminal_width=200
+        )
 
-        yield at_door
+    return at_door
 
 
 async def started(run: Run, *words: str) -> str:

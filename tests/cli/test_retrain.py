@@ -2,27 +2,22 @@
 
 import asyncio
 import json
-from dataclasses import replace
 
 from typer.testing import CliRunner, Result
 
-from app.main import create_app
-from app.security import local_user
 from app.services import Services
 from app.tables import Job
 from cli.main import app
-from tests.app.test_events import served
 
 
-async def retrained(platform: Services, *words: str) -> Result:
-    async with served(create_app(replace(platform, identity=local_user))) as door:
-        words = ("retrain", *words, "--no-watch", "--server", door)
-        return await asyncio.to_thread(CliRunner().invoke, app, list(words), terminal_width=200)
+async def retrained(door: str, *words: str) -> Result:
+    words = ("retrain", *words, "--no-watch", "--server", door)
+    return await asyncio.to_thread(CliRunner().invoke, app, list(words), terminal_width=200)
 
 
-async def test_options_become_a_job(platform: Services) -> None:
+async def test_options_become_a_job(platform: Services, door: str) -> None:
     done = await retrained(
-        platform, "clarity", "--minutes", "3.5", "--corpora", "one, two", "--recordings", "--json"
+        door, "clarity", "--minutes", "3.5", "--corpora", "one, two", "--recordings", "--json"
     )
 
     assert done.exit_code == 0, done.output
@@ -39,10 +34,10 @@ async def test_options_become_a_job(platform: Services) -> None:
     }
 
 
-async def test_what_cannot_be_learnt_is_refused_at_the_door(platform: Services) -> None:
-    nobody = await retrained(platform, "timbre")
-    unlabelled = await retrained(platform, "emotion", "--corpora", "ravdess", "--recordings")
-    outside = await retrained(platform, "activity", "--corpora", "../secrets")
+async def test_what_cannot_be_learnt_is_refused_at_the_door(door: str) -> None:
+    nobody = await retrained(door, "timbre")
+    unlabelled = await retrained(door, "emotion", "--corpora", "ravdess", "--recordings")
+    outside = await retrained(door, "activity", "--corpora", "../secrets")
 
     assert [done.exit_code for done in (nobody, unlabelled, outside)] == [1, 1, 1]
     assert "/family" in nobody.output

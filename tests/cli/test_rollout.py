@@ -2,33 +2,28 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from app.main import create_app
 from app.rollouts.observations import Seen, Spread
-from app.security import local_user
 from app.services import Services
 from cli.main import app
 from tests.app.rollouts import observe, serve, wish
-from tests.app.test_events import served
 
 Run = Callable[..., Awaitable[Result]]
 
 
 @pytest.fixture
-async def run(platform: Services) -> AsyncIterator[Run]:
+def run(door: str) -> Run:
     """The command line in a thread, with its platform served here."""
-    async with served(create_app(replace(platform, identity=local_user))) as door:
 
-        async def at_door(*words: str) -> Result:
-            command = ["rollout", *words, "--server", door]
-            return await asyncio.to_thread(CliRunner().invoke, app, command)
+    async def at_door(*words: str) -> Result:
+        command = ["rollout", *words, "--server", door]
+        return await asyncio.to_thread(CliRunner().invoke, app, command)
 
-        yield at_door
+    return at_door
 
 
 async def test_the_whole_way_by_hand(run: Run, platform: Services) -> None:
