@@ -22,6 +22,7 @@ from app.telemetry import Telemetry
 from app.users import coaching_routes as coaching
 from app.users import factor_routes as factors
 from app.users import key_routes as keys
+from app.users import links
 from app.users import me_routes as me
 from app.users import outside_routes as outside
 from app.users import people_routes as people
@@ -51,6 +52,7 @@ def routers(settings: Settings) -> Routers:
         (users.auth, JSON_BODY),
         (users.mine, JSON_BODY),
         (users.known, 0),
+        (links.router, 0),
         (keys.mine, JSON_BODY),
         (keys.of_services, JSON_BODY),
         (people.router, JSON_BODY),

@@ -59,6 +59,7 @@ PUBLIC: Mapping[str, str] = {
     "refresh_tokens": "the refresh token is the proof",
     "forgot_password": "they cannot sign in",
     "reset_password": "the token of the letter is the proof",
+    "open_link": "a page that asks for the token of a letter",
     "confirm_email": "the token of the letter is the proof",
     "complete_mfa": "the token of the first step and the second factor are the proof",
     "start_mfa_passkey": "the token of the first step is the proof",

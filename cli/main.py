@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli import jobs, rollout, users
+from cli import jobs, keys, rollout, users
 from cli.talking import Server, listed
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.add_typer(models, name="models")
 app.add_typer(rollout.verbs, name="rollout")
 app.add_typer(jobs.verbs, name="jobs")
 app.add_typer(users.verbs, name="users")
+app.add_typer(keys.verbs, name="keys")
 
 Files = Annotated[list[Path], typer.Argument(help="Takes: WAV, FLAC, MP3, M4A, OGG, WebM, AIFF.")]
 Families = Annotated[str | None, typer.Option(help="Comma list, all by default.")]
