@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import audit, clock, ids, mail
 from app.errors import Conflict, NotFound
 from app.recordings import purging
+from app.sealing import digest
 from app.services import Services
 from app.tables import Account, DeletionReceipt, Recording
-from app.users import letters, presence, sessions, tokens
+from app.users import letters, people, presence, sessions, tokens
 from app.users.held import HELD, Held
 
 RECEIPT = "deletion-receipt+jwt"
@@ -22,8 +23,9 @@ async def ask(
     services: Services, session: AsyncSession, account: Account, *, at_once: bool
 ) -> datetime:
     """When it is deleted. Until then it can be taken back; `at_once`: not any more. Safe to
-    repeat: asked again it is not put off."""
+    repeat: asked again it is not put off. Raises Conflict for the last administrator."""
     if account.delete_after is None or at_once:
+        await people.need_another_admin(session, account.id)
         grace_s = 0.0 if at_once else services.settings.deletion_grace_s
         account.delete_after = await session.scalar(select(clock.after(grace_s)))
         note = {"at_once": at_once}
@@ -34,6 +36,12 @@ async def ask(
     elif account.email is not None:
         mail.write(session, account.email, *letters.deletion_asked(account.delete_after))
     return account.delete_after
+
+
+def receipt_id(account: Account) -> str:
+    """Known from the start, to who knows the account; another one of the same id has another."""
+    born = account.created_at.isoformat()
+    return f"del_{digest(f'{account.id} since {born}')[:32]}"
 
 
 async def take_back(session: AsyncSession, account: Account) -> None:
@@ -107,7 +115,7 @@ async def _receipt(
 ) -> DeletionReceipt:
     claims = {
         "iss": tokens.issuer(services.settings),
-        "jti": presence.receipt_id(account.id),
+        "jti": receipt_id(account),
         "sub": presence.subject(account.id),
         "iat": int(time.time()),
         "counts": {table: count for table, count in counts.items() if count},
@@ -122,11 +130,11 @@ async def _receipt(
     return receipt
 
 
-async def receipt(session: AsyncSession, receipt_id: str) -> DeletionReceipt:
+async def receipt(session: AsyncSession, named: str) -> DeletionReceipt:
     """Raises NotFound, also while the account is still being deleted."""
     found = None
-    if ids.valid("del", receipt_id):
-        found = await session.get(DeletionReceipt, receipt_id)
+    if ids.valid("del", named):
+        found = await session.get(DeletionReceipt, named)
     if found is None:
         raise NotFound("No such receipt, or not yet.")
     return found

@@ -73,12 +73,10 @@ def _noted(account: Account) -> ColumnElement[bool]:
 
 
 def _noted_of_itself(account: Account) -> ColumnElement[bool]:
-    """What an operator did to the platform, or to others, stays under an id that names nobody."""
+    """What somebody did to the platform or to others, and others to them, stays: ids of nobody."""
     platforms = or_(*(AuditEntry.target.startswith(kind) for kind in PLATFORM))
-    return or_(
-        AuditEntry.target == f"users:{account.id}",
-        and_(AuditEntry.actor_id == account.id, ~platforms),
-    )
+    itself = or_(~platforms, AuditEntry.target == f"users:{account.id}")
+    return and_(AuditEntry.actor_id == account.id, itself)
 
 
 def _coached(account: Account) -> ColumnElement[bool]:

@@ -15,7 +15,7 @@ from app.pages import Cursor, Limit
 from app.problems import documented
 from app.strict_json import StrictRoute
 from app.tables import DeletionReceipt
-from app.users import deletion, presence, privacy, profile, reauthentication, takeout
+from app.users import deletion, privacy, profile, reauthentication, takeout
 from app.users.me_schemas import (
     ConsentChangeOut,
     ConsentHistory,
@@ -158,7 +158,7 @@ async def create_deletion(
     Its signed receipt lies at `Location` when it is done, and comes by mail."""
     account = await reauthentication.confirm(services, session, user, asked.password)
     after = await deletion.ask(services, session, account, at_once=asked.at_once)
-    receipt_id = presence.receipt_id(account.id)
+    receipt_id = deletion.receipt_id(account)
     response.headers["Location"] = f"/v1/deletions/{receipt_id}"
     return DeletionOut(receipt_id=receipt_id, delete_after=after)
 

@@ -128,15 +128,22 @@ async def set_password(
     return account
 
 
-async def _changing(session: AsyncSession, account_id: str, *, stays_admin: bool) -> Account:
-    """Administrators are locked together: two of them cannot take each other's role at once."""
-    await get(session, account_id)
-    admins = known(role=Role.admin).where(Account.disabled_at.is_(None), ~Account.is_service)
-    rest = set(await session.scalars(admins.order_by(Account.id).with_for_update()))
-    account = await accounts.locked(session, account_id)
-    if not stays_admin and rest == {account}:
+async def need_another_admin(session: AsyncSession, account_id: str) -> None:
+    """Raises Conflict. Administrators are locked together: two of them cannot take each other's
+    role at once. Who asked for deletion counts no more."""
+    admins = known(role=Role.admin).where(
+        Account.disabled_at.is_(None), Account.delete_after.is_(None), ~Account.is_service
+    )
+    standing = await session.scalars(admins.order_by(Account.id).with_for_update())
+    if {admin.id for admin in standing} == {account_id}:
         raise Conflict("Somebody must stay administrator.", code="last_administrator")
-    return account
+
+
+async def _changing(session: AsyncSession, account_id: str, *, stays_admin: bool) -> Account:
+    await get(session, account_id)
+    if not stays_admin:
+        await need_another_admin(session, account_id)
+    return await accounts.locked(session, account_id)
 
 
 def _note(

@@ -13,15 +13,12 @@ def subject(account_id: str) -> str:
     return digest(account_id)
 
 
-def receipt_id(account_id: str) -> str:
-    return f"del_{digest('receipt ' + account_id)[:32]}"
-
-
 async def assure(session: AsyncSession, user_id: str) -> None:
     """Called where something of theirs is written: it is there before the account is deleted, and
     goes with it, or is not written. A request that began before it ended may last for hours."""
-    await session.execute(
-        select(Account.id).where(Account.id == user_id).with_for_update(read=True)
-    )
-    if await session.get(DeletionReceipt, receipt_id(user_id)) is not None:
+    account = select(Account.id).where(Account.id == user_id).with_for_update(read=True)
+    if await session.scalar(account) is not None:
+        return
+    receipt = select(DeletionReceipt.id).where(DeletionReceipt.subject == subject(user_id))
+    if await session.scalar(receipt.limit(1)) is not None:
         raise Unauthorized("This account has been deleted.", code="account_deleted")

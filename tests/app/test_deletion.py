@@ -19,14 +19,15 @@ from app.recordings import service as recordings
 from app.sealing import digest
 from app.security import User
 from app.services import Services
-from app.tables import Account, AuditEntry, Event, Recording, Table
-from app.users import deletion
+from app.tables import Account, AuditEntry, DeletionReceipt, Event, Recording, Table
+from app.users import deletion, presence
 from tests.app.conftest import client_with
 from tests.app.people import PASSWORD, account, changed, letters, sign_in
 from tests.app.test_flow import TAKE, uploaded
 from tests.app.test_takeout import singer
 
 Client = httpx2.AsyncClient
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 async def ask(client: Client, **body: object) -> httpx2.Response:
@@ -175,7 +176,7 @@ async def test_an_analysis_in_a_workers_hands_leaves_nothing_behind(
     assert await left_of(platform, user_id) == {}
 
 
-async def test_what_an_operator_did_to_the_platform_stays_under_an_id_that_names_nobody(
+async def test_what_operators_did_stays_under_ids_that_name_nobody(
     real_door: FastAPI, platform: Services
 ) -> None:
     user_id, ada = await singer(real_door, platform, "ada@example.org")
@@ -187,9 +188,35 @@ async def test_what_an_operator_did_to_the_platform_stays_under_an_id_that_names
     await ended(platform)
 
     async with platform.transaction() as session:
-        [kept] = await session.scalars(select(AuditEntry).where(AuditEntry.actor_id == user_id))
-    assert kept.action == "rollout.promote"
-    assert await left_of(platform, user_id) == {"audit_log": 1}
+        kept = set(await session.scalars(select(AuditEntry.action)))
+    assert kept == {"rollout.promote", "user.disable"}
+    assert await left_of(platform, user_id) == {"audit_log": 2}
+
+
+async def test_somebody_stays_administrator(real_door: FastAPI, platform: Services) -> None:
+    first, ada = await singer(real_door, platform, "ada@example.org")
+    second, bob = await singer(real_door, platform, "bob@example.org")
+    for user_id in (first, second):
+        await changed(platform, user_id, roles=["admin"])
+
+    assert (await ask(ada)).status_code == 202
+    refused = await ask(bob)
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "last_administrator")
+
+
+async def test_who_comes_again_under_an_old_id_is_welcome(platform: Services) -> None:
+    """The administrator of a first start has the same id on each platform."""
+    for _ in range(2):
+        async with platform.transaction() as session:
+            account = Account(id="usr_local", disabled_at=LONG_AGO, delete_after=LONG_AGO)
+            session.add(account)
+            await session.flush()
+            await presence.assure(session, "usr_local")
+        assert await deletion.carry_out(platform) == 1
+
+    async with platform.transaction() as session:
+        assert len(list(await session.scalars(select(DeletionReceipt.id)))) == 2
 
 
 async def test_service_accounts_rest_when_nobody_answers_for_them_any_more(
