@@ -13,7 +13,7 @@ TITLE = """# Benchmarks
 
 Written by `make bench` (`vocality bench`), never by hand. Peers are measured beside us, on the same
 machine, in the same run; read figures as ratios."""
-PARTS = ("graph", "http", "transcript", "reanalysis", "rollout", "gpu")
+PARTS = ("graph", "http", "transcript", "reanalysis", "rollout", "gateway", "gpu")
 console = Console()
 
 
@@ -36,7 +36,15 @@ def run(only: str | None, output: Path | None) -> None:
 
 
 def _measured(part: str) -> list[Section]:
-    from cli.bench import in_process, on_gpu, over_http, reanalysing, rolling, transcribing
+    from cli.bench import (
+        entering,
+        in_process,
+        on_gpu,
+        over_http,
+        reanalysing,
+        rolling,
+        transcribing,
+    )
 
     measures: dict[str, Callable[[], list[Section]]] = {
         "graph": lambda: [in_process.measure()],
@@ -44,6 +52,7 @@ def _measured(part: str) -> list[Section]:
         "transcript": lambda: [transcribing.measure()],
         "reanalysis": reanalysing.measure,
         "rollout": lambda: [rolling.measure()],
+        "gateway": lambda: [entering.measure()],
         "gpu": lambda: [on_gpu.measure()],
     }
     return measures[part]()
