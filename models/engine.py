@@ -13,7 +13,7 @@ from models.results import Family, FamilyResult, Reason, Version, absent
 class Options(BaseModel):
     """What the asker may choose. Every field changes results, so all are part of a cache key."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     a4_hz: float = Field(default=440.0, ge=415, le=466)
     voice: Literal["auto", "male", "female", "child"] = "auto"

@@ -12,6 +12,7 @@ from app.errors import BadRequest
 from app.strict_json import loads
 
 Text = Annotated[str | None, Form(max_length=4000)]
+Number = Annotated[float | None, Form(allow_inf_nan=False)]
 
 
 def asked(
@@ -22,11 +23,11 @@ def asked(
         str | None,
         Form(max_length=8000, description="A JSON object.", examples=['{"a4_hz": 442}']),
     ] = None,
-    a4_hz: Text = None,
+    a4_hz: Number = None,
     voice: Text = None,
     language: Text = None,
     prompt: Text = None,
-    temperature: Text = None,
+    temperature: Number = None,
 ) -> AnalysisIn:
     """Single fields win over the same ones inside `options`."""
     single = {
@@ -36,7 +37,7 @@ def asked(
         "prompt": prompt,
         "temperature": temperature,
     }
-    chosen = {name: text for name, text in single.items() if text is not None}
+    chosen = {name: given for name, given in single.items() if given is not None}
     try:
         body: dict[str, Any] = {"options": {**_object(options), **_plain(chosen)}}
         if families is not None:
@@ -50,9 +51,9 @@ def asked(
         raise RequestValidationError(error.errors(include_input=False)) from error
 
 
-def _plain(fields: dict[str, str]) -> dict[str, str]:
+def _plain(fields: dict[str, str | float]) -> dict[str, Any]:
     """Form text under the same rules as JSON text."""
-    checked: dict[str, str] = loads(json.dumps(fields))
+    checked: dict[str, Any] = loads(json.dumps(fields))
     return checked
 
 

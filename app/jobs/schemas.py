@@ -45,8 +45,8 @@ class Selection(BaseModel):
     measured: Chosen = Field(
         default=[], description="Only recordings with a finished analysis of all these families."
     )
-    shortest_s: Annotated[float, Field(ge=0)] | None = None
-    longest_s: Annotated[float, Field(ge=0)] | None = None
+    shortest_s: Annotated[float, Field(strict=True, ge=0)] | None = None
+    longest_s: Annotated[float, Field(strict=True, ge=0)] | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -14,7 +14,7 @@ FEWEST_BAD = 2  # one hiccup alone ends nothing: of 1 in 1 even Wilson's bound i
 class Limits(BaseModel):
     """What a version on trial may do within the window before it is taken back by itself."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     window_s: float = Field(
         default=60.0, ge=5, le=LONGEST_WINDOW_S, description="Only what is younger counts."

@@ -32,7 +32,7 @@ Reason = Annotated[
 
 
 class Asked(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     reason: Reason = Field(default="no reason given", description="Kept in the history.")
 

@@ -44,7 +44,7 @@ class ApiKeyIn(BaseModel):
         examples=[["recordings:write"]],
     )
     expires_in_days: int | None = Field(
-        default=None, ge=1, le=3650, description="null: when it is revoked."
+        default=None, strict=True, ge=1, le=3650, description="null: when it is revoked."
     )
 
 

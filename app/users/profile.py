@@ -45,7 +45,7 @@ Language = Annotated[str, Field(max_length=35, pattern=r"^[a-z]{2,3}(-[A-Za-z0-9
 class Part(BaseModel):
     """Of an account, kept as JSON: what is not known of it stays out."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Profile(Part):

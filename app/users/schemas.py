@@ -27,9 +27,9 @@ Token = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Asked(BaseModel):
-    """Unknown fields are refused."""
+    """Unknown fields are refused, and a 0 is no `false`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class RegisterIn(Asked):
