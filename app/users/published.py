@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
 import httpx2
@@ -14,10 +14,7 @@ from joserfc.jwk import Key, KeySet
 from app.errors import ServiceUnavailable, Unauthorized
 from app.tables import Json
 
-FRESH_S = 600.0  # a document is asked for again after this
-HURRY_S = 30.0  # but no sooner than this, whatever key a token names
 STALE_S = 24 * 3600.0  # for so long a document serves while its address does not answer
-REST_S = 5.0  # after a failure nobody else waits for the same
 TIMEOUT_S = 5.0
 LARGEST = 1024 * 1024  # bytes
 
@@ -35,18 +32,23 @@ class _Kept:
     asked_at: float
 
 
+@dataclass(frozen=True, slots=True)
 class Published:
     """Each document is fetched once for all who wait for it. Redirects are not followed."""
 
-    def __init__(self) -> None:
-        self._kept: dict[str, _Kept] = {}
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+    fresh_s: float = 600.0  # a document is asked for again after this
+    hurry_s: float = 30.0  # but no sooner than this, whatever key a token names
+    rest_s: float = 5.0  # after a failure nobody else waits for the same
+    _kept: dict[str, _Kept] = field(default_factory=dict)
+    _locks: defaultdict[str, asyncio.Lock] = field(
+        default_factory=lambda: defaultdict(asyncio.Lock)
+    )
 
-    async def document(self, url: str, fresh_s: float = FRESH_S) -> Json:
+    async def document(self, url: str, *, hurried: bool = False) -> Json:
         """Raises ServiceUnavailable where there is none, not even an old one."""
         async with self._locks[url]:
             kept = self._kept.get(url)
-            if kept is None or self._due(kept, fresh_s):
+            if kept is None or self._due(kept, self.hurry_s if hurried else self.fresh_s):
                 kept = self._kept[url] = await _renewed(url, kept)
         if kept.document is None or monotonic() - kept.at > STALE_S:
             raise ServiceUnavailable(
@@ -55,13 +57,14 @@ class Published:
         return kept.document
 
     def _due(self, kept: _Kept, fresh_s: float) -> bool:
-        rested = monotonic() - kept.asked_at > REST_S
-        return rested and (kept.document is None or monotonic() - kept.at > fresh_s)
+        if monotonic() - kept.asked_at < self.rest_s:
+            return False
+        return kept.document is None or monotonic() - kept.at >= fresh_s
 
     async def key(self, url: str, kid: str | None) -> Key:
         """The key of that name; without a name the only one. Raises Unauthorized."""
-        for fresh_s in (FRESH_S, HURRY_S):  # a key that we do not know may be a new one
-            keys = _keys(await self.document(url, fresh_s))
+        for hurried in (False, True):  # a key that we do not know may be a new one
+            keys = _keys(await self.document(url, hurried=hurried))
             found = [key for key in keys if kid is None or key.kid == kid]
             if len(found) == 1:
                 return found[0]
