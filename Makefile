@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP = .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 VOCALITY = .venv/bin/vocality
 
-.PHONY: demo serve test bench drill evaluate clean
+.PHONY: demo serve test fuzz bench drill evaluate clean
 
 demo: .venv/ready ## start the platform, analyse a take over HTTP, show the result, stop
 	$(VOCALITY) demo
@@ -17,6 +17,9 @@ test: .venv/ready-dev ## style, types, import contracts, tests on real servers
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/pytest -q
+
+fuzz: .venv/ready-dev ## 10 000 requests made up from the OpenAPI document: fails on any wrong answer
+	.venv/bin/python -m tests.fuzz 10000
 
 bench: .venv/ready-peers ## speed and memory beside the peers: writes BENCHMARKS.md
 	$(VOCALITY) bench
