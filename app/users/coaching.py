@@ -52,8 +52,7 @@ async def invite(session: AsyncSession, settings: Settings, user: User, email: s
     session.add(row)
     await session.flush()
     await session.refresh(row)
-    known_as = f"{name_of(coach)} ({coach.email or coach.id})"
-    body = LETTER.format(coach=known_as, url=settings.base_url, days=GOOD_FOR.days)
+    body = LETTER.format(coach=_signed(coach), url=settings.base_url, days=GOOD_FOR.days)
     mail.write(session, email, SUBJECT, body)
     _note(session, user, "invite", row)
     return row
@@ -134,6 +133,12 @@ async def names(session: AsyncSession, rows: Iterable[Coaching]) -> dict[str, st
 def name_of(account: Account) -> str:
     """How others call somebody: as they want to be called, or by the address they gave."""
     return str(account.profile.get("display_name") or account.email or account.id)
+
+
+def _signed(coach: Account) -> str:
+    """Anybody can call themselves anything: the address stands beside it."""
+    name = name_of(coach)
+    return name if name == coach.email else f"{name} ({coach.email or coach.id})"
 
 
 def _note(session: AsyncSession, user: User, what: str, row: Coaching) -> None:
