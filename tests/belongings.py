@@ -81,6 +81,7 @@ async def share(session: AsyncSession) -> Ids:
         "receipt_id": receipt.id,
         "purpose": "training",
         "provider": "elsewhere",
+        "step": "verify",
     }
 
 
