@@ -68,7 +68,8 @@ async def arrive(services: Services, name: str, back: BackFromProvider, secret: 
     if told and back.iss != about.issuer:  # RFC 9207: a code of another provider, mixed in
         raise providers.refused()
     if back.code is None:
-        return _with(flow["return_to"], error="access_denied")
+        declined = back.error == "access_denied"
+        return _with(flow["return_to"], error="access_denied" if declined else "provider_error")
     found = await providers.vouched(
         services,
         name,

@@ -38,7 +38,7 @@ def issuer() -> Iterator[str]:
 
 def served(platform: Services, *, issuer: str, **more: Any) -> FastAPI:  # noqa: ANN401
     """The real door, where one can sign in at this provider instead."""
-    there = OidcProvider(issuer=issuer, client_id="vocality", client_secret="s", **more)
+    there = OidcProvider(issuer=issuer, client_id="vocality", client_secret="s" * 32, **more)
     other = OidcProvider(issuer=issuer, client_id="other")
     update = {"oidc_providers": {"mock": there, "other": other}, "return_addresses": (BACK,)}
     settings = platform.settings.model_copy(update=update)
@@ -62,17 +62,17 @@ class Browser:
 
     async def there(self, who: str, **changed: str) -> Asked:
         """Sign in at the provider; what it sends back. `changed`: on the way there."""
+        async with httpx2.AsyncClient() as outside:
+            answer = await outside.post(await self.out(**changed), data={"sub": who})
+        return came_back(answer)
+
+    async def out(self, **changed: str) -> str:
+        """Where the door sends the browser."""
         begun = await self.start()
         assert begun.status_code == 303, begun.text
         address = urlsplit(begun.headers["location"])
         asked = dict(parse_qsl(address.query)) | changed
-        url = address._replace(query=urlencode(asked)).geturl()
-        async with httpx2.AsyncClient() as outside:
-            answer = await outside.post(url, data={"sub": who})
-        assert answer.status_code == 302, answer.text
-        onward = urlsplit(answer.headers["location"])
-        assert onward.path == "/v1/auth/oidc/mock/callback"
-        return dict(parse_qsl(onward.query))
+        return address._replace(query=urlencode({k: v for k, v in asked.items() if v})).geturl()
 
     async def back(self, told: Asked, provider: str = "mock") -> httpx2.Response:
         return await self.door.get(f"/v1/auth/oidc/{provider}/callback", params=told)
@@ -89,6 +89,12 @@ class Browser:
 
     async def sign_in(self, who: str) -> httpx2.Response:
         return await self.exchange(await self.code(who))
+
+
+def came_back(answer: httpx2.Response) -> Asked:
+    onward = urlsplit(answer.headers["location"])
+    assert onward.path == "/v1/auth/oidc/mock/callback"
+    return dict(parse_qsl(onward.query))
 
 
 def code_in(answer: httpx2.Response) -> str:
