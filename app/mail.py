@@ -3,10 +3,9 @@
 import asyncio
 import smtplib
 import ssl
-from collections.abc import Callable
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
+from email.utils import formatdate, make_msgid, parseaddr
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -31,8 +30,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 log = structlog.get_logger(__name__)
 
 
-class Unsendable(Exception):
-    """A letter that was not taken; it is tried again."""
+class Unsafe(Exception):
+    """A mail server that would have its password said where others can hear."""
 
 
 def write(session: AsyncSession, to: str, subject: str, body: str) -> None:
@@ -78,14 +77,18 @@ async def _claim(services: Services) -> list[Mail]:
 
 
 async def _send(services: Services, letter: Mail) -> None:
-    message = _message(services.settings, letter)
     try:
-        await asyncio.to_thread(_carrier(services.settings), message, letter.id)
-    except (Unsendable, OSError, smtplib.SMTPException) as error:
-        log.warning(
-            "mail_not_sent", mail=letter.id, attempts=letter.attempts, why=type(error).__name__
+        await asyncio.to_thread(_deliver, services.settings, letter)
+    except Exception as error:  # whatever is wrong with one letter, the others are to leave
+        reason = type(error).__name__  # its text may hold the address, or more
+        log.warning("mail_not_sent", mail=letter.id, attempts=letter.attempts, why=reason)
+        last = letter.attempts >= MAX_ATTEMPTS
+        await _settle(
+            services,
+            letter,
+            available_at=clock.after(_pause(letter.attempts)),
+            body="" if last else letter.body,
         )
-        await _settle(services, letter, available_at=clock.after(_pause(letter.attempts)))
         return
     await _settle(services, letter, sent_at=clock.now(), body="")
 
@@ -99,25 +102,22 @@ def _pause(attempts: int) -> float:
     return min(LONGEST_PAUSE_S, 15.0 * float(2**attempts))
 
 
+def _deliver(settings: Settings, letter: Mail) -> None:
+    message = _message(settings, letter)
+    if settings.smtp_url is None:
+        _lay(settings.home / "mail", message, letter.id)
+    else:
+        _post(urlsplit(settings.smtp_url), message)
+
+
 def _message(settings: Settings, letter: Mail) -> EmailMessage:
     message = EmailMessage()
-    message["From"], message["To"], message["Subject"] = (
-        settings.mail_from,
-        letter.to,
-        letter.subject,
-    )
-    message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain="vocality.invalid")
+    message["From"], message["To"] = settings.mail_from, letter.to
+    message["Subject"], message["Date"] = letter.subject, formatdate()
+    message["Message-ID"] = make_msgid(domain=parseaddr(settings.mail_from)[1].partition("@")[2])
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(letter.body)
     return message
-
-
-def _carrier(settings: Settings) -> Callable[[EmailMessage, int], None]:
-    if settings.smtp_url is None:
-        folder = settings.home / "mail"
-        return lambda message, number: _lay(folder, message, number)
-    address = urlsplit(settings.smtp_url)
-    return lambda message, number: _post(address, message)
 
 
 def _lay(folder: Path, message: EmailMessage, number: int) -> None:
@@ -154,6 +154,6 @@ def _hand_over(
     """A password is never sent over a line that others can read."""
     if address.username:
         if not private:
-            raise Unsendable("The mail server asks for a password without TLS.")
+            raise Unsafe("The mail server asks for a password without TLS.")
         server.login(unquote(address.username), unquote(address.password or ""))
     server.send_message(message)

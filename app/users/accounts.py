@@ -32,6 +32,11 @@ async def locked(session: AsyncSession, account_id: str) -> Account:
     return account
 
 
+def reachable(account: Account) -> str | None:
+    """Where letters reach them: never an address that may be somebody else's."""
+    return account.email if account.verified_at is not None else None
+
+
 async def by_email(session: AsyncSession, email: str) -> Account | None:
     """Only an address that was verified is anybody's."""
     return await session.scalar(select(Account).where(Account.email_key == email_key(email)))

@@ -22,12 +22,12 @@ async def forgot(services: Services, email: str) -> None:
     await services.passwords.hash(email)
     async with services.transaction() as session:
         account = await accounts.by_email(session, email)
-        if account is None or account.email is None or account.disabled_at is not None:
+        if account is None or account.disabled_at is not None:
             return
         if await one_time.recent(session, RESET, account.id, 3600) >= LETTERS_AN_HOUR:
             return
         token = await one_time.issue(session, RESET, account.id, {}, RESET_LIVES_S)
-        mail.write(session, account.email, *letters.reset(services.settings, token))
+        mail.write(session, str(account.email), *letters.reset(services.settings, token))
 
 
 async def reset(services: Services, token: str, password: str) -> None:
@@ -47,9 +47,10 @@ async def password(
     services: Services, session: AsyncSession, user: User, new: str, current: str | None
 ) -> None:
     """Every other device is signed out; this one has to refresh its access token."""
+    passwords.accept(new)
+    hashed = await services.passwords.hash(new)  # before a connection is held
     account = await reauthentication.confirm(services, session, user, current)
     passwords.accept(new, email=account.email or "")
-    hashed = await services.passwords.hash(new)
     await _set(session, account, hashed, "the password was changed", but=user.session_id)
 
 
@@ -60,8 +61,8 @@ async def _set(
     await one_time.drop(session, account.id, RESET, "mfa")
     await sessions.revoke_all(session, account, why, but)
     audit.record(session, account.id, "user.password", f"users:{account.id}", {"why": why})
-    if account.email is not None:
-        mail.write(session, account.email, *letters.password_changed())
+    if address := accounts.reachable(account):
+        mail.write(session, address, *letters.password_changed())
 
 
 async def ask_email(
@@ -74,8 +75,8 @@ async def ask_email(
     data = {"email": email}
     token = await one_time.issue(session, CHANGE_EMAIL, account.id, data, CHANGE_LIVES_S)
     known = await accounts.by_email(session, email)
-    if known is not None and known.email is not None:
-        mail.write(session, known.email, *letters.email_taken())
+    if known is not None:
+        mail.write(session, str(known.email), *letters.email_taken())
         return
     mail.write(session, email, *letters.change_email(services.settings, token))
 
@@ -87,7 +88,7 @@ async def change_email(session: AsyncSession, token: str) -> None:
     email = str(asked.data["email"])
     if await accounts.by_email(session, email) is not None:
         raise Conflict("This address has an account already.", code="email_taken")
-    before, account.email = account.email, email
+    before, account.email = accounts.reachable(account), email
     account.email_key, account.verified_at = accounts.email_key(email), datetime.now(UTC)
     await accounts.settle_email(session)
     await one_time.drop(session, account.id, RESET, CHANGE_EMAIL)

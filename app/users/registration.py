@@ -5,6 +5,8 @@ So nobody can take an address that is not theirs, or give it a password before i
 
 from app import audit, mail
 from app.errors import Conflict
+from app.ratelimits import LETTERS
+from app.sealing import digest
 from app.services import Services
 from app.tables import Account
 from app.users import accounts, letters, one_time, passwords
@@ -17,15 +19,23 @@ async def register(services: Services, email: str, password: str) -> None:
     """The same work whether the address has an account or not; only its owner is told which."""
     passwords.accept(password, email=email)
     hashed = await services.passwords.hash(password)
+    if not await _may_be_written_to(services, email):
+        return
     settings = services.settings
     async with services.transaction() as session:
         known = await accounts.by_email(session, email)
-        if known is not None and known.email is not None:
-            mail.write(session, known.email, *letters.registered_already(settings))
+        if known is not None:
+            mail.write(session, str(known.email), *letters.registered_already(settings))
             return
         data = {"email": email, "password_hash": hashed}
         token = await one_time.issue(session, VERIFY, None, data, LIVES_S)
         mail.write(session, email, *letters.verify(settings, token))
+
+
+async def _may_be_written_to(services: Services, email: str) -> bool:
+    """Many at many addresses of the net could otherwise fill the mailbox of one victim."""
+    spent = await services.limiter.spend(LETTERS, f"to:{digest(accounts.email_key(email))}")
+    return spent is None or spent.allowed
 
 
 async def verify(services: Services, token: str) -> Account:

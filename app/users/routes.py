@@ -1,6 +1,6 @@
 """HTTP for signing in and out. Each route: unpack, one service call, return."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from app.dependencies import ServicesDep, SessionDep, SignedIn
 from app.problems import documented
@@ -122,6 +122,7 @@ async def end_session(session_id: str, user: SignedIn, session: SessionDep) -> N
 
 
 @known.get("/jwks.json", responses=documented(429))
-async def get_jwks(session: SessionDep) -> JwksOut:
+async def get_jwks(session: SessionDep, response: Response) -> JwksOut:
     """The public keys by which our tokens and receipts are checked."""
+    response.headers["Cache-Control"] = f"public, max-age={int(keyring.FRESH_S)}"
     return JwksOut.model_validate(await keyring.published(session))

@@ -122,8 +122,8 @@ async def _child(
 async def _stolen(session: AsyncSession, account: Account, sign_in: SignIn) -> None:
     await revoke(session, sign_in, "a refresh token was used twice")
     audit.record(session, account.id, "session.reuse", _target(sign_in), {"device": sign_in.device})
-    if account.email is not None:
-        mail.write(session, account.email, *letters.stolen(sign_in.device, sign_in.address))
+    if address := accounts.reachable(account):
+        mail.write(session, address, *letters.stolen(sign_in.device, sign_in.address))
 
 
 async def revoke(session: AsyncSession, sign_in: SignIn, why: str) -> None:

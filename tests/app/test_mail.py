@@ -145,3 +145,20 @@ async def test_several_senders_send_each_letter_once(platform: Services) -> None
 
     assert {row.attempts for row in await rows(platform)} == {1}
     assert len(list((platform.settings.home / "mail").glob("*.eml"))) == 25
+
+
+async def test_a_letter_that_cannot_be_sent_keeps_no_other_back_and_is_given_up(
+    platform: Services,
+) -> None:
+    await write(platform, subject="two\nlines")
+    await write(platform)
+
+    await mail.send_waiting(platform)
+    for _ in range(mail.MAX_ATTEMPTS):
+        async with platform.transaction() as session:
+            await session.execute(update(Mail).values(available_at=clock.now()))
+        await mail.send_waiting(platform)
+
+    bad, good = await rows(platform)
+    assert good.sent_at is not None
+    assert (bad.sent_at, bad.attempts, bad.body) == (None, mail.MAX_ATTEMPTS, "")

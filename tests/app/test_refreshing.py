@@ -13,6 +13,7 @@ from tests.app.conftest import Client
 from tests.app.people import (
     account,
     bearer,
+    changed,
     later,
     letters,
     opens,
@@ -93,6 +94,19 @@ async def test_a_token_that_comes_back_after_the_grace_ends_its_whole_session(
     async with platform.transaction() as session:
         events = select(func.count()).where(AuditEntry.action == "session.reuse")
         assert await session.scalar(events) == 1
+
+
+async def test_nobody_is_written_to_at_an_address_that_was_not_verified(
+    platform: Services, stranger: Client
+) -> None:
+    user_id = await account(platform)
+    first = await signed_in(stranger)
+    await refresh(stranger, first)
+    await changed(platform, user_id, verified_at=None, email_key=None)
+    await later(platform, 11)
+
+    assert (await refresh(stranger, first)).status_code == 401
+    assert await letters(platform) == []
 
 
 async def test_a_device_that_was_away_for_too_long_signs_in_again(

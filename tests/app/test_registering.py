@@ -5,14 +5,17 @@ import json
 import resource
 import statistics
 import time
+from dataclasses import replace
 
 import httpx2
 import pytest
 from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import func, select
 
+from app.ratelimits import Limiter
 from app.services import Services
-from app.tables import Account, SignIn
+from app.tables import Account, Mail, SignIn
+from app.users import registration
 from tests.app.conftest import Client
 from tests.app.people import EMAIL, PASSWORD, account, bearer, letters, link, sign_in, signed_in
 
@@ -62,6 +65,21 @@ async def test_nobody_can_give_a_password_to_an_address_before_its_owner_comes(
     assert (await answer_letter(stranger, thief)).status_code == 409
     assert (await sign_in(stranger, password="the password of a thief")).status_code == 401
     assert (await sign_in(stranger)).status_code == 200
+
+
+async def test_nobody_can_fill_a_mailbox_with_letters_about_registering(
+    platform: Services,
+) -> None:
+    settings = platform.settings.model_copy(update={"rate_limits": True, "rate_letters": 2})
+    counting = replace(platform, limiter=Limiter(platform.redis, settings))
+
+    for spelling in (EMAIL, "Ada@Example.org", "ADA@example.org"):
+        await registration.register(counting, spelling, PASSWORD)
+    await registration.register(counting, "bob@example.org", PASSWORD)
+
+    async with platform.transaction() as session:
+        to = list(await session.scalars(select(Mail.to).order_by(Mail.id)))
+    assert to == [EMAIL, "Ada@Example.org", "bob@example.org"]
 
 
 async def test_spellings_of_one_address_are_one_account(
