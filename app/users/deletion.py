@@ -13,7 +13,7 @@ from app.recordings import purging
 from app.sealing import digest
 from app.services import Services
 from app.tables import Account, DeletionReceipt, Recording
-from app.users import letters, people, presence, sessions, tokens
+from app.users import accounts, letters, people, presence, sessions, tokens
 from app.users.held import HELD, Held
 
 RECEIPT = "deletion-receipt+jwt"
@@ -33,8 +33,8 @@ async def ask(
     assert account.delete_after is not None
     if at_once:
         await _close(session, account)
-    elif account.email is not None:
-        mail.write(session, account.email, *letters.deletion_asked(account.delete_after))
+    elif address := accounts.reachable(account):
+        mail.write(session, address, *letters.deletion_asked(account.delete_after))
     return account.delete_after
 
 
@@ -92,8 +92,8 @@ async def _erase(services: Services, account: Account) -> bool:
             return False
         counts = {held.table.__tablename__: await _delete(session, held, same) for held in HELD}
         receipt = await _receipt(services, session, same, counts)
-        if same.email is not None:
-            mail.write(session, same.email, *letters.deleted(receipt.id, receipt.signature))
+        if address := accounts.reachable(same):
+            mail.write(session, address, *letters.deleted(receipt.id, receipt.signature))
     return True
 
 
