@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -24,15 +25,22 @@ _PASSING = ("08", "40", "53", "57", "55P03")
 
 def engine(url: str, *, pool_size: int = 10, pool_timeout: float = CONNECT_TIMEOUT) -> AsyncEngine:
     """Connections to `postgresql://...`, checked before use so that a restart heals by itself."""
-    return create_async_engine(
+    made = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=_connecting(url),
-        pool_pre_ping=True,
         hide_parameters=True,  # of a statement that fails, in its error: they are somebody's
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=pool_timeout,
     )
+    event.listen(made.sync_engine, "checkout", _check)
+    return made
+
+
+def _check(connection: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401
+    """The socket knows that its server has gone; a ping asks it three times, every time."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError("The server has closed this connection.")
 
 
 def unpooled(url: str) -> AsyncEngine:

@@ -202,6 +202,9 @@ async def test_an_answer_waits_for_the_database_and_watchers_live_through_it(
     assert (await singer.get(f"/v1/analyses/{analysis}")).json()["state"] == "done"
 
 
+GUESS = {"email": "ada@example.org", "password": "correct horse battery"}
+
+
 async def test_without_redis_everything_works_and_the_outbox_is_delivered_later(
     home: Path, fragile: Services, singer: Client
 ) -> None:
@@ -217,10 +220,14 @@ async def test_without_redis_everything_works_and_the_outbox_is_delivered_later(
     assert types_in(stream.text)[-1] == "done"
     ready = await singer.get("/readyz")
     assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+    guessing = await singer.post("/v1/auth/sign-in", json=GUESS)  # nobody counts the guesses
+    check_problem(guessing, 503)
 
     await asyncio.to_thread(start, home)
     async with asyncio.timeout(10):
         while len(sent := await _published(fragile)) < len(types_in(stream.text)):
+            await asyncio.sleep(0.1)
+        while (await singer.post("/v1/auth/sign-in", json=GUESS)).status_code != 401:
             await asyncio.sleep(0.1)
     stop.set()
     await worker
