@@ -28,6 +28,7 @@ class Operation:
     path: re.Pattern[str]
     permissions: frozenset[Permission]
     creates: bool
+    route: RouteContext
 
     @property
     def repeatable(self) -> bool:
@@ -60,6 +61,7 @@ def _operation(route: RouteContext) -> Operation:
         path=route.path_regex,
         permissions=frozenset(_asked(getattr(route, "dependant", None))),
         creates="POST" in methods and status in CREATED,
+        route=route,
     )
 
 

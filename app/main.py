@@ -19,6 +19,7 @@ from app.rollouts import routes as rollouts
 from app.services import Services
 from app.settings import MiB, Settings
 from app.telemetry import Telemetry
+from app.threshold import Threshold
 from app.users import coaching_routes as coaching
 from app.users import factor_routes as factors
 from app.users import key_routes as keys
@@ -111,12 +112,14 @@ def _operation_id(route: APIRoute) -> str:
 
 def _guard(app: FastAPI, services: Services) -> None:
     """Nothing starts that has a route for everybody."""
+    operations = guards.operations(app)
     app.add_middleware(
         Idempotency,
         services=services,
-        operations=guards.operations(app),
+        operations=operations,
         most_bytes=services.settings.max_upload_bytes + FORM_OVERHEAD,
     )
+    app.add_middleware(Threshold, operations=operations)
 
 
 def _remembered(app: FastAPI) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
+from app.errors import Forbidden
 from app.security import Role, User
 
 
@@ -72,6 +73,12 @@ PUBLIC: Mapping[str, str] = {
     "get_takeout": "a download link: the token in it is the proof, and lives for minutes",
     "get_deletion_receipt": "its holder has no account any more, and it names nobody",
 }
+
+
+def require(user: User, permission: Permission) -> None:
+    """Raises Forbidden."""
+    if permission not in granted(user):
+        raise Forbidden(f"This needs the permission {permission}.")
 
 
 def granted(user: User) -> frozenset[Permission]:

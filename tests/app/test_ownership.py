@@ -115,6 +115,25 @@ async def test_who_is_signed_out_is_told_so_by_every_operation(
         assert answer.status_code == 401, (operation, answer.text)
 
 
+async def test_who_is_signed_out_or_may_not_is_told_so_before_anything_is_read(
+    ann: Client, shared: Ids, bens: Ids
+) -> None:
+    read = 0
+
+    async def nonsense() -> AsyncIterator[bytes]:
+        nonlocal read
+        read += 1
+        yield b'{"'
+
+    for operation in (one for one in GUARDED if one.bodies):
+        url, kind = operation.path.format_map(shared | bens), next(iter(operation.bodies))
+        for told, status in (({}, 401), ({"X-Roles": "singer", "X-Scopes": ""}, 403)):
+            headers = {**told, "Content-Type": f"{kind}; boundary=b"}
+            answer = await ann.request(operation.method, url, content=nonsense(), headers=headers)
+
+            assert (answer.status_code, read) == (status, 0), (operation, answer.text)
+
+
 async def test_the_id_of_somebody_else_is_like_one_of_nothing(
     ann: Client, shared: Ids, bens: Ids
 ) -> None:
