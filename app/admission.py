@@ -47,17 +47,14 @@ async def limit_unknown(connection: HTTPConnection, operation: str) -> None:
 async def _spend_by_address(connection: HTTPConnection, policy: Policy) -> None:
     services: Services = connection.app.state.services
     address = household(client_address(connection, services.settings))
-    await ratelimits.spend(connection, services.limiter, policy, address)
+    await ratelimits.spend(connection, policy, address)
 
 
 async def _spend_by_user(connection: HTTPConnection, user: User, operation: str) -> None:
-    limiter = connection.app.state.services.limiter
     reads = connection.scope.get("method", "GET") in _READING
-    await ratelimits.spend(
-        connection, limiter, ratelimits.READS if reads else ratelimits.WRITES, user.id
-    )
+    await ratelimits.spend(connection, ratelimits.READS if reads else ratelimits.WRITES, user.id)
     if operation in ratelimits.DECODES:
-        await ratelimits.spend(connection, limiter, ratelimits.HEAVY, user.id)
+        await ratelimits.spend(connection, ratelimits.HEAVY, user.id)
     if user.scopes is not None:
         key = digest(connection.headers.get("authorization", ""))
-        await ratelimits.spend(connection, limiter, ratelimits.KEYS, key)
+        await ratelimits.spend(connection, ratelimits.KEYS, key)

@@ -94,13 +94,14 @@ class Limiter:
         return Spent(policy, amount, left.remaining if allowed else 0, reset_s, allowed)
 
 
-async def spend(connection: HTTPConnection, limiter: Limiter, policy: Policy, who: str) -> None:
+async def spend(connection: HTTPConnection, policy: Policy, who: str) -> None:
     """Count this request, and note on it what is left. Raises TooManyRequests."""
-    spent = await limiter.spend(policy, who)
+    spent = await connection.app.state.services.limiter.spend(policy, who)
     if spent is None:
         return
     connection.scope.setdefault(SPENT, []).append(spent)
     if not spent.allowed:
+        connection.app.state.services.metrics.rate_limited.labels(policy.name).inc()
         window = "an hour" if policy.window_s == HOUR else "a minute"
         raise TooManyRequests(
             f"At most {spent.amount} such requests are answered in {window}.",

@@ -32,6 +32,7 @@ class Metrics:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     requests: Counter = field(init=False)
     latency: Histogram = field(init=False)
+    rate_limited: Counter = field(init=False)
     family_seconds: Histogram = field(init=False)
     analyses: Gauge = field(init=False)
     oldest_queued: Gauge = field(init=False)
@@ -53,6 +54,12 @@ class Metrics:
             by_route,
             registry=self.registry,
             buckets=_SECONDS,
+        )
+        self.rate_limited = Counter(
+            "vocality_rate_limited",
+            "Requests refused since they came too often.",
+            ("policy",),
+            registry=self.registry,
         )
         self.family_seconds = Histogram(
             "vocality_family_seconds",

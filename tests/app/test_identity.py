@@ -6,13 +6,14 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import update
+from starlette.requests import HTTPConnection
 
 from app.clock import now
-from app.security import Role
+from app.security import Role, User
 from app.services import Services
 from app.settings import Settings
 from app.tables import Account
-from app.users import accounts, api_keys
+from app.users import accounts, api_keys, sessions
 from tests.app.conftest import client_with
 from tests.app.test_problems import check_problem
 
@@ -75,6 +76,39 @@ async def test_whoever_is_disabled_or_demoted_loses_access_within_seconds(
 
         await change(platform, one, disabled_at=now())
         check_problem(await client.get("/v1/recordings"), 401)
+
+
+async def test_an_access_token_dies_with_its_device_and_with_its_epoch(
+    platform: Services, real_door: FastAPI
+) -> None:
+    async with platform.transaction() as session:
+        account = await accounts.create(session, "ada@example.org", verified=True)
+    for end in (signed_out, raised):
+        token = await signed_in(platform, real_door, account)
+        async with client_with(real_door, token) as client:
+            assert (await client.get("/v1/recordings")).status_code == 200
+            await end(platform, account)
+            await asyncio.sleep(2 * platform.settings.account_cache_s)
+            check_problem(await client.get("/v1/recordings"), 401)
+
+
+async def signed_in(platform: Services, app: FastAPI, account: Account) -> str:
+    scope = {"type": "http", "headers": [], "client": ("192.0.2.1", 1), "app": app}
+    async with platform.transaction() as session:
+        found = await accounts.find(session, account.id)
+        opened = await sessions.open(platform, session, found, ["password"], HTTPConnection(scope))
+    return opened.access_token
+
+
+async def signed_out(platform: Services, account: Account) -> None:
+    async with platform.transaction() as session:
+        for device in await sessions.every(session, User(account.id)):
+            await sessions.revoke(session, device, "a test")
+
+
+async def raised(platform: Services, account: Account) -> None:
+    async with platform.transaction() as session:
+        await session.execute(update(Account).values(epoch=Account.epoch + 1))
 
 
 async def change(platform: Services, account_id: str, **values: object) -> None:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncpg
@@ -16,13 +17,14 @@ import redis
 
 from app import embedded, migrations, services
 from app.analyses.work import work_forever
+from app.analyzer import Inspection, Inspector
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
 from models.decode import Decoder
 from tests.app.conftest import client_of
 from tests.app.test_events import published, types_in
-from tests.app.test_flow import queued, uploaded, work
+from tests.app.test_flow import TAKE, queued, uploaded, work
 from tests.app.test_problems import check_problem
 from tests.conftest import clean, hurry, servers_home
 from tests.fakes import FakeAnalyzer, named_by_header, waiting
@@ -174,6 +176,41 @@ async def test_without_the_database_everything_says_come_back_and_then_recovers(
     assert (await singer.get("/readyz")).status_code == 200
 
 
+@dataclass
+class Unlucky:
+    """An Inspector during whose first look the database dies."""
+
+    inspector: Inspector
+    home: Path
+    met: bool = False
+
+    async def inspect(self, source: Path) -> Inspection:
+        if not self.met:
+            self.met = True
+            kill(self.home, "postgres")
+        return await self.inspector.inspect(source)
+
+
+async def test_a_request_that_met_an_outage_may_be_repeated_with_its_key(
+    home: Path, fragile: Services
+) -> None:
+    unlucky = replace(fragile, inspector=Unlucky(fragile.inspector, home))
+
+    async def upload(singer: Client) -> httpx2.Response:
+        files, headers = {"file": ("a.wav", TAKE)}, {"Idempotency-Key": "one"}
+        return await singer.post("/v1/recordings", files=files, headers=headers)
+
+    async with client_of(create_app(unlucky), "usr_ada") as singer:
+        check_problem(await upload(singer), 503)
+        await asyncio.to_thread(start, home)
+        async with asyncio.timeout(10):
+            while (again := await upload(singer)).status_code != 201:
+                assert check_problem(again)["code"] == "idempotency_running"
+                await asyncio.sleep(0.1)
+
+        assert len((await singer.get("/v1/recordings")).json()["items"]) == 1
+
+
 async def _sound(fragile: Services, take: str) -> bytes:
     key = f"recordings/{take}/master"
     return b"".join([chunk async for chunk in fragile.storage.stream(key)])
@@ -188,7 +225,7 @@ async def test_an_answer_waits_for_the_database_and_watchers_live_through_it(
     watching = asyncio.create_task(singer.get(f"/v1/analyses/{analysis}/events"))
     working = asyncio.create_task(work(fragile))
     async with asyncio.timeout(10):
-        while not fragile.analyzer.takes:
+        while not (fragile.analyzer.takes and fragile.news._watchers):
             await asyncio.sleep(0.02)
 
     kill(home, "postgres")
@@ -205,7 +242,7 @@ async def test_an_answer_waits_for_the_database_and_watchers_live_through_it(
 GUESS = {"email": "ada@example.org", "password": "correct horse battery"}
 
 
-async def test_without_redis_everything_works_and_the_outbox_is_delivered_later(
+async def test_without_redis_all_but_signing_in_works_and_the_outbox_is_delivered_later(
     home: Path, fragile: Services, singer: Client
 ) -> None:
     stop = asyncio.Event()
