@@ -6,8 +6,11 @@ from hashlib import sha256
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from starlette.requests import HTTPConnection
 
+from app.addresses import client_address, household
 from app.errors import ServiceUnavailable, TooManyRequests
+from app.settings import Settings
 
 FREE = 5  # failures that lock nothing
 FREE_ADDRESS = 20  # of one address: a house or a school has more than one forgetful singer
@@ -26,6 +29,11 @@ if over >= 0 then
 end
 return failures
 """
+
+
+def house(connection: HTTPConnection, settings: Settings) -> str:
+    """From where somebody guesses: whoever has a network has only one such name."""
+    return f"ip:{household(client_address(connection, settings))}"
 
 
 async def check(redis: Redis, *who: str) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import audit, ids, mail
 from app.errors import NotFound
 from app.tables import Account, Factor
+from app.users import accounts, letters
 
 
 class Kind(StrEnum):
@@ -67,11 +68,5 @@ async def remove(session: AsyncSession, account: Account, factor_id: str) -> Non
 def tell(session: AsyncSession, account: Account, action: str, factor: Factor, what: str) -> None:
     """In the audit log, and to the account's owner: this may be somebody else's doing."""
     audit.record(session, account.id, action, f"factors:{factor.id}", {"kind": factor.kind})
-    if account.email_key is not None and account.email is not None:
-        mail.write(
-            session,
-            account.email,
-            "Your second factors have changed",
-            f"A second factor ({factor.kind}) of your account {what}.\n\n"
-            "If this was not you, change your password and sign out everywhere.\n",
-        )
+    if (address := accounts.reachable(account)) is not None:
+        mail.write(session, address, *letters.factor_changed(factor.kind, what))

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import audit
+from app import audit, mail
 from app.errors import Conflict, NotFound
 from app.sealing import digest
 from app.tables import Account, Factor, OutsideIdentity
-from app.users import accounts, factors
+from app.users import accounts, factors, letters
 from app.users.factors import Kind
 
 
@@ -33,10 +33,11 @@ async def account_of(session: AsyncSession, vouched: Vouched, *, links_email: bo
     kept = await session.get(OutsideIdentity, (vouched.issuer, vouched.subject))
     if kept is not None:
         return await accounts.find(session, kept.user_id)
-    account = await _known_by_email(session, vouched, links_email)
-    if account is None:
-        account = await accounts.create(session, vouched.email, vouched.verified)
+    known = await _known_by_email(session, vouched, links_email)
+    account = known or await accounts.create(session, vouched.email, vouched.verified)
     _add(session, account, vouched)
+    if known is not None:
+        _tell(session, account, vouched.issuer, "opens your account now")
     await session.flush()
     return account
 
@@ -61,6 +62,7 @@ async def link(session: AsyncSession, account: Account, vouched: Vouched) -> Out
     kept = await session.get(OutsideIdentity, (vouched.issuer, vouched.subject))
     if kept is None:
         kept = _add(session, account, vouched)
+        _tell(session, account, vouched.issuer, "opens your account now")
         await session.flush()
         await session.refresh(kept)
     if kept.user_id != account.id:
@@ -77,6 +79,12 @@ def _add(session: AsyncSession, account: Account, vouched: Vouched) -> OutsideId
         session, account.id, "identity.link", f"users:{account.id}", {"issuer": vouched.issuer}
     )
     return row
+
+
+def _tell(session: AsyncSession, account: Account, issuer: str, what: str) -> None:
+    """The account's owner: this may be somebody else's doing."""
+    if (address := accounts.reachable(account)) is not None:
+        mail.write(session, address, *letters.identity_changed(issuer, what))
 
 
 async def _alone(session: AsyncSession, vouched: Vouched) -> None:
@@ -99,16 +107,14 @@ async def unlink(session: AsyncSession, account: Account, identity_id: str) -> N
     row = next((row for row in rows if id_of(row) == identity_id), None)
     if row is None:
         raise NotFound("No such identity.")
-    if (
-        len(rows) == 1
-        and account.password_hash is None
-        and not await _has_passkey(session, account)
-    ):
+    another = len(rows) > 1 or account.password_hash is not None
+    if not another and not await _has_passkey(session, account):
         raise Conflict("This is your only way in: set a password first.", code="last_way_in")
     await session.delete(row)
     audit.record(
         session, account.id, "identity.unlink", f"users:{account.id}", {"issuer": row.issuer}
     )
+    _tell(session, account, row.issuer, "does not open your account any more")
 
 
 async def _has_passkey(session: AsyncSession, account: Account) -> bool:

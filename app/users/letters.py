@@ -12,6 +12,7 @@ class Letter(NamedTuple):
     body: str
 
 
+NOT_YOU = "If it was not you, change your password and sign out everywhere."
 IGNORE = "If it was not you, do nothing: without this link nothing happens."
 
 
@@ -76,6 +77,20 @@ def stolen(device: str, address: str) -> Letter:
         "A sign-in of yours was used from two places, as if it had been copied. "
         f"We ended it.\n\nDevice: {device or 'unknown'}\nAddress: {address or 'unknown'}\n\n"
         "Sign in again. If you do not know this device, change your password.\n",
+    )
+
+
+def factor_changed(kind: str, what: str) -> Letter:
+    return Letter(
+        "Your second factors have changed",
+        f"A second factor ({kind}) of your account {what}.\n\n{NOT_YOU}\n",
+    )
+
+
+def identity_changed(issuer: str, what: str) -> Letter:
+    return Letter(
+        "Where you can sign in has changed",
+        f"Signing in at {issuer} {what}.\n\n{NOT_YOU}\n",
     )
 
 

@@ -127,9 +127,9 @@ async def vouched(
     except (httpx2.HTTPError, ValueError) as error:
         log.warning("oidc_failed", provider=name, why=type(error).__name__)
         raise _unfit("It does not answer now.") from error
-    return Vouched(
-        provider.issuer, claims.sub, _plausible(claims.email), verified=claims.email_verified
-    )
+    email = _plausible(claims.email)
+    verified = email is not None and claims.email_verified
+    return Vouched(provider.issuer, claims.sub, email, verified)
 
 
 async def _id_claims(

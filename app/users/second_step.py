@@ -3,7 +3,6 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import HTTPConnection
 
-from app import addresses
 from app.errors import Unauthorized
 from app.services import Services
 from app.tables import Account, Json
@@ -44,7 +43,7 @@ async def complete(
     """Guesses are counted whatever the token: a password that leaked buys no more of them."""
     standing = await one_time.look(session, MFA, asked.mfa_token)
     account = await accounts.locked(session, standing.user_id or "")
-    who = f"factor:{account.id}", f"ip:{addresses.client_address(connection, services.settings)}"
+    who = f"factor:{account.id}", attempts.house(connection, services.settings)
     await attempts.check(services.redis, *who)
     kind = await _proved(services, session, account, asked)
     if kind is None:

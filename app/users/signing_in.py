@@ -2,7 +2,6 @@
 
 from starlette.requests import HTTPConnection
 
-from app.addresses import client_address
 from app.errors import Unauthorized
 from app.services import Services
 from app.tables import Account
@@ -28,8 +27,7 @@ async def _proved(
     services: Services, connection: HTTPConnection, email: str, password: str
 ) -> Account:
     """Whose address and password this is; guesses are counted whether there is such an account."""
-    address = client_address(connection, services.settings)
-    who = f"email:{accounts.email_key(email)}", f"ip:{address}"
+    who = f"email:{accounts.email_key(email)}", attempts.house(connection, services.settings)
     await attempts.check(services.redis, *who)
     account = await _account(services, email)
     hashed = account.password_hash if account else None

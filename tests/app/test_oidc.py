@@ -345,6 +345,8 @@ async def test_an_account_is_linked_by_its_owner_and_unlinked_again(
     assert await whose(browser.door, opened) == 2
     assert check_problem(taken, 409)["code"] == "identity_taken"
     assert removed.status_code == 204
+    told = [letter.subject for letter in await people.letters(platform)]
+    assert told == ["Where you can sign in has changed"] * 2
     check_problem(await browser.sign_in("ada"), 409)
 
 
