@@ -35,17 +35,8 @@ async def session(services: ServicesDep) -> AsyncIterator[AsyncSession]:
 SessionDep = Annotated[AsyncSession, Depends(session, scope="function")]
 
 
-async def limited(connection: HTTPConnection) -> None:
-    """Stands before every route."""
-    await admission.limit_unknown(connection, _operation(connection))
-
-
 async def current_user(connection: HTTPConnection) -> User:
-    return await admission.admit(connection, _operation(connection))
-
-
-def _operation(connection: HTTPConnection) -> str:
-    return str(connection.scope["route"].name)
+    return await admission.admit(connection, str(connection.scope["route"].name))
 
 
 @dataclass(frozen=True, slots=True)

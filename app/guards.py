@@ -13,6 +13,7 @@ from app.dependencies import Allowed
 from app.permissions import PUBLIC, Permission
 
 CREATED = (201, 202)
+OPERATION = "vocality.operation"  # in the scope of a request, once it has come in
 
 
 class Unguarded(Exception):

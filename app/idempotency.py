@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,8 +16,7 @@ from app import repeats
 from app.admission import admit
 from app.errors import AppError, DatabaseDown, Unprocessable
 from app.fingerprints import Body
-from app.guards import Operation
-from app.permissions import granted
+from app.guards import OPERATION, Operation
 from app.problems import render
 from app.repeats import Answer
 from app.services import Services
@@ -57,18 +56,15 @@ class Idempotency:
     Of a process that dies in between nobody knows how far it came: then the answer says so.
     """
 
-    def __init__(
-        self, app: ASGIApp, services: Services, operations: Sequence[Operation], most_bytes: int
-    ) -> None:
+    def __init__(self, app: ASGIApp, services: Services, most_bytes: int) -> None:
         self.app = app
         self._services = services
-        self._operations = tuple(each for each in operations if each.repeatable)
         self._most_bytes = most_bytes
         self._tasks = set[asyncio.Task[None]]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        operation = self._repeatable(scope)
-        if operation is None:
+        operation: Operation | None = scope.get(OPERATION)
+        if operation is None or not operation.repeatable or KEY not in Headers(scope=scope):
             await self.app(scope, receive, send)
             return
         # Goes on to its end when the client leaves: it may be committing right now.
@@ -84,17 +80,8 @@ class Idempotency:
             problem = render(error, path=scope["path"], request_id=request_id)
             await problem(scope, receive, send)
 
-    def _repeatable(self, scope: Scope) -> Operation | None:
-        if scope["type"] != "http" or scope["method"] != "POST" or KEY not in Headers(scope=scope):
-            return None
-        path = scope["path"]
-        return next((each for each in self._operations if each.path.fullmatch(path)), None)
-
     async def _once(self, operation: Operation, scope: Scope, receive: Receive, send: Send) -> None:
         user = await admit(HTTPConnection(scope), operation.name)
-        if not operation.permissions <= granted(user):
-            await self.app(scope, receive, send)  # says so
-            return
         key, body = _key(scope), Body(scope, receive)
         async with self._services.transaction() as session:
             earlier = await repeats.claim(session, user.id, key)

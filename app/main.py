@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from app import audit, guards, health, problems
 from app import document as openapi
 from app.analyses import routes as analyses
-from app.dependencies import limited
 from app.headers import Cors, SafeHeaders
 from app.idempotency import Idempotency
 from app.jobs import routes as jobs
@@ -97,7 +96,6 @@ def _routed(served: Routers) -> FastAPI:
         title="Nexus Vocality",
         version="1",
         summary="Voice analysis: pitch, timbre, expression, clarity, prosody, fluency, words.",
-        dependencies=[Depends(limited)],
         generate_unique_id_function=_operation_id,
     )
     for router, max_body in served:
@@ -112,14 +110,9 @@ def _operation_id(route: APIRoute) -> str:
 
 def _guard(app: FastAPI, services: Services) -> None:
     """Nothing starts that has a route for everybody."""
-    operations = guards.operations(app)
-    app.add_middleware(
-        Idempotency,
-        services=services,
-        operations=operations,
-        most_bytes=services.settings.max_upload_bytes + FORM_OVERHEAD,
-    )
-    app.add_middleware(Threshold, operations=operations)
+    most_bytes = services.settings.max_upload_bytes + FORM_OVERHEAD
+    app.add_middleware(Idempotency, services=services, most_bytes=most_bytes)
+    app.add_middleware(Threshold, operations=guards.operations(app))
 
 
 def _remembered(app: FastAPI) -> dict[str, Any]:

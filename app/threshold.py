@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.admission import admit
+from app.admission import admit, limit_unknown
 from app.errors import AppError
-from app.guards import Operation
+from app.guards import OPERATION, Operation
 from app.permissions import require
 from app.problems import render
-
-BODILESS = ("GET", "HEAD", "OPTIONS")  # FastAPI asks in time
 
 
 class Threshold:
@@ -20,16 +18,15 @@ class Threshold:
 
     def __init__(self, app: ASGIApp, operations: Sequence[Operation]) -> None:
         self.app = app
-        self._operations = tuple(each for each in operations if each.permissions)
+        self._operations = operations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         operation = self._asked(scope)
         try:
             if operation is not None:
+                scope[OPERATION] = operation
                 scope["route"] = operation.route  # for the log: no router has seen it yet
-                user = await admit(HTTPConnection(scope), operation.name)
-                for permission in operation.permissions:
-                    require(user, permission)
+                await _enter(HTTPConnection(scope), operation)
         except AppError as error:
             request_id = scope.get("state", {}).get("request_id")
             problem = render(error, path=scope["path"], request_id=request_id)
@@ -38,8 +35,17 @@ class Threshold:
         await self.app(scope, receive, send)
 
     def _asked(self, scope: Scope) -> Operation | None:
-        if scope["type"] != "http" or scope["method"] in BODILESS:
+        if scope["type"] != "http":
             return None
         method, path = scope["method"], scope["path"]
         fitting = (each for each in self._operations if method in each.methods)
         return next((each for each in fitting if each.path.fullmatch(path)), None)
+
+
+async def _enter(connection: HTTPConnection, operation: Operation) -> None:
+    await limit_unknown(connection, operation.name)
+    if not operation.permissions:
+        return
+    user = await admit(connection, operation.name)
+    for permission in operation.permissions:
+        require(user, permission)
