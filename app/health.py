@@ -6,6 +6,7 @@ from typing import Literal
 
 import httpx2
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 from sqlalchemy import func, select
@@ -63,7 +64,7 @@ async def get_readiness(services: ServicesDep, response: Response) -> Readiness:
     return Readiness(status=status, dependencies=found, missing=missing)
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=PlainTextResponse)
 async def get_metrics(services: ServicesDep) -> Response:
     """This process's numbers and the queue's, in Prometheus's format."""
     try:

@@ -10,20 +10,27 @@ from fastapi import FastAPI
 from app.main import create_app
 from app.services import Services
 from app.users.identity import identify
+from tests.promised import promised
 
 Client = httpx2.AsyncClient
 
 
 def client_of(app: FastAPI, user: str) -> Client:
-    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-    return Client(transport=transport, base_url="http://test", headers={"X-User": user})
+    return _client(app, {"X-User": user})
 
 
 def client_with(app: FastAPI, token: str | None) -> Client:
     """Somebody who shows this access token or API key."""
-    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return Client(transport=transport, base_url="http://test", headers=headers)
+    return _client(app, {"Authorization": f"Bearer {token}"} if token else {})
+
+
+def _client(app: FastAPI, headers: dict[str, str]) -> Client:
+    return Client(
+        transport=httpx2.ASGITransport(app=app, raise_app_exceptions=False),
+        base_url="http://test",
+        headers=headers,
+        event_hooks={"response": [promised]},
+    )
 
 
 @pytest.fixture
