@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx2
@@ -13,11 +14,11 @@ import structlog
 from fastapi import APIRouter, FastAPI
 from starlette.requests import HTTPConnection
 
-from app import permissions, services
+from app import permissions, ratelimits, services
 from app.addresses import client_address, household
 from app.guards import Unguarded, operations
 from app.main import create_app
-from app.ratelimits import Limiter
+from app.ratelimits import Limiter, Policy
 from app.redaction import REDACTED, clean, redact
 from app.sealing import opaque
 from app.services import Services
@@ -90,6 +91,16 @@ async def test_a_limit_is_exact_however_many_ask_at_once(counted: Services) -> N
     assert 1 <= int(refused.headers["retry-after"]) <= 63
     assert refused.headers["ratelimit-policy"] == '"reads";q=20;w=60'
     assert refused.headers["ratelimit"].startswith('"reads";r=0;t=')
+
+
+def test_every_policy_has_its_number_in_the_settings_and_its_line_in_the_readme() -> None:
+    policies = [each for each in vars(ratelimits).values() if isinstance(each, Policy)]
+    readme = Path("README.md").read_text()
+
+    assert {f"rate_{each.name}" for each in policies} == {
+        name for name in Settings.model_fields if name.startswith("rate_")
+    } - {"rate_limits"}
+    assert all(f"`{each.name}`" in readme for each in policies)
 
 
 async def test_everybody_is_counted_alone(counted: Services) -> None:
