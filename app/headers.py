@@ -2,6 +2,7 @@
 rate limits."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
@@ -66,7 +67,7 @@ def _of_limits(spent: Sequence[Spent]) -> dict[str, str]:
     if not spent:
         return {}
     policies = (f'"{each.policy.name}";q={each.amount};w={each.policy.window_s}' for each in spent)
-    left = (f'"{each.policy.name}";r={each.remaining};t={round(each.reset_s)}' for each in spent)
+    left = (f'"{each.policy.name}";r={each.remaining};t={ceil(each.reset_s)}' for each in spent)
     return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(left)}
 
 

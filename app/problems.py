@@ -65,7 +65,7 @@ def render(error: AppError, *, path: str, request_id: str | None) -> Response:
         "errors": [{"pointer": f.pointer, "detail": f.detail} for f in error.faults],
         "request_id": request_id,
     }
-    headers = {"X-Request-Id": request_id} if request_id else {}
+    headers: dict[str, str] = {}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_s is not None:
@@ -169,4 +169,8 @@ def _pointer(location: Sequence[str | int]) -> str:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     log.exception("request_failed", exc_info=error)
-    return _answer(request, AppError("Something went wrong on our side. Quote the request id."))
+    answer = _answer(request, AppError("Something went wrong on our side. Quote the request id."))
+    state = request.scope.get("state", {})
+    if state.get("answers_id"):  # this answer goes out past app.telemetry
+        answer.headers["X-Request-Id"] = state["request_id"]
+    return answer

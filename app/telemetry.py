@@ -120,7 +120,8 @@ class Telemetry:
             await self.app(scope, receive, send)
             return
         request_id, trace = _request_id(scope), tracing.of(Headers(scope=scope))
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state.update(request_id=request_id, answers_id=self.answers_id)
         status, started = 500, perf_counter()
 
         async def sending(message: Message) -> None:

@@ -195,6 +195,14 @@ async def test_every_answer_tells_browsers_to_be_careful(ada: Client) -> None:
     assert "jsdelivr" in (await ada.get("/docs")).headers["content-security-policy"]
 
 
+async def test_where_serve_answers_the_request_id_we_do_not(platform: Services) -> None:
+    async with client_of(create_app(platform, answers_id=False), "usr_ada") as ada:
+        refused = await ada.get("/nowhere", headers={"X-Request-Id": "mine"})
+
+    assert refused.json()["request_id"] == "mine"
+    assert "x-request-id" not in refused.headers
+
+
 async def test_https_is_asked_for_where_it_is_served(platform: Services) -> None:
     settings = platform.settings.model_copy(update={"public_url": "https://voice.example.org"})
     async with client_of(create_app(replace(platform, settings=settings)), "usr_ada") as ada:
