@@ -22,7 +22,7 @@ from app.tables import (
     Table,
 )
 from app.users.identities import id_of
-from models.results import schema_digest
+from models.results import Family, schema_digest
 
 Ids = dict[str, str]  # by the name of the path's parameter
 NOW = datetime.now(UTC)
@@ -64,9 +64,14 @@ async def share(session: AsyncSession) -> Ids:
     job = Job(id=ids.new("job"), kind="reanalysis", owner_id="usr_none", asked={})
     person, program = account(ids.new("usr")), account(ids.new("usr"), is_service=True)
     route = {"champion": "1", "hosts": {"1": "pitch--v1", "2": "pitch--v2"}}
-    rollout = Rollout(family="pitch", champion="1", challenger="2", percent=10, route=route)
+    trial = Rollout(family="pitch", champion="1", challenger="2", percent=10, route=route)
+    hosts = {"1": "timbre--v1", "2": "timbre--v2"}
+    steady = Rollout(
+        family="timbre", champion="2", previous="1", route={"champion": "2", "hosts": hosts}
+    )
+    versions = [_version(family, number) for family in ("pitch", "timbre") for number in "123"]
     receipt = DeletionReceipt(id=ids.new("del"), subject="0" * 64, counts={}, signature="a.b.c")
-    await _add(session, job, person, program, rollout, receipt, *map(_version, "12"))
+    await _add(session, job, person, program, trial, steady, receipt, *versions)
     key = _key(program.id)
     await _add(session, key)
     events.append(session, job.id, "queued", {})
@@ -124,8 +129,8 @@ def _factor(owner: str, kind: str, confirmed_at: datetime | None = NOW) -> Facto
     )
 
 
-def _version(number: str) -> ModelVersion:
+def _version(family: Family, number: str) -> ModelVersion:
     return ModelVersion(
-        family="pitch", version=number, sha256=number * 64, licence="Apache-2.0", gate="passed",
-        schema_digest=schema_digest("pitch"), memory_bytes=1_000_000,
+        family=family, version=number, sha256=number * 64, licence="Apache-2.0", gate="passed",
+        schema_digest=schema_digest(family), memory_bytes=1_000_000,
     )  # fmt: skip

@@ -33,8 +33,11 @@ from tests.conftest import clean
 from tests.fakes import FakeAnalyzer
 
 FUZZER = "usr_fuzzer"
+SINGER = "usr_singer"  # who has a password
 DEVICE = "ses_" + "0" * 32  # that the fuzzer is signed in on
 KEY = {"Authorization": "Bearer fuzzer"}
+PASSWORD = "of nine voices one"
+TRIED = {"family": ["pitch", "timbre"], "version": ["1", "2", "3"]}
 OWNED = 3  # of each kind, so that what ends one leaves others
 PATIENCE_S = 10.0  # with one answer
 GLANCE_S = 2.0  # at a stream of events that sends none
@@ -128,7 +131,9 @@ def configured(
             "checks": {"positive_data_acceptance": {"enabled": False}},
             "dictionaries": {name: {"values": some} for name, some in values.items()},
             "parameters": {
-                f"path.{name}": {"dictionary": name, "probability": 0.7} for name in values
+                f"{place}.{name}": {"dictionary": name, "probability": 0.7}
+                for place in ("path", "body")
+                for name in values
             },
         }
     )
@@ -157,13 +162,16 @@ async def furnish(made: Services) -> Values:
     await clean(own)
     async with own.transaction() as session:
         session.add(belongings.account(FUZZER))
+        hashed = await own.passwords.hash(PASSWORD)
+        session.add(belongings.account(SINGER, password_hash=hashed))
         await session.flush()
         session.add(belongings.device(FUZZER, DEVICE))
         shared = await belongings.share(session)
         owned = [await belongings.give(session, FUZZER) for _ in range(OWNED)]
     await own.close()
     each = {name: [ids[name] for ids in owned] for name in owned[0]}
-    return each | {name: [value] for name, value in shared.items()}
+    known = {"email": [f"{SINGER}@example.org"], "password": [PASSWORD]}
+    return each | {name: [value] for name, value in shared.items()} | known | TRIED
 
 
 def shown(found: Found, seed: int) -> str:
