@@ -18,7 +18,7 @@ from tests.asking import operations
 
 CASES = 1000
 # They need what no chance finds: a take, a letter's token, an authenticator, a provider.
-BEYOND_CHANCE = 25  # operations
+BEYOND_CHANCE = 20  # operations
 
 
 def test_no_answer_is_one_that_the_document_does_not_promise(
