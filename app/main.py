@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from app import audit, guards, health, problems
 from app import document as openapi
 from app.analyses import routes as analyses
+from app.coaching import routes as coaching
 from app.headers import Cors, SafeHeaders
 from app.idempotency import Idempotency
 from app.jobs import routes as jobs
@@ -19,14 +20,13 @@ from app.services import Services
 from app.settings import MiB, Settings
 from app.telemetry import Telemetry
 from app.threshold import Threshold
-from app.users import coaching_routes as coaching
-from app.users import factor_routes as factors
-from app.users import key_routes as keys
 from app.users import links
-from app.users import me_routes as me
-from app.users import outside_routes as outside
-from app.users import people_routes as people
 from app.users import routes as users
+from app.users.factors import routes as factors
+from app.users.keys import routes as keys
+from app.users.me import routes as me
+from app.users.outside import routes as outside
+from app.users.people import routes as people
 
 Routers = Sequence[tuple[APIRouter, int]]  # and the largest body each takes, in bytes
 

@@ -22,8 +22,8 @@ from app.settings import Settings
 from app.storage import Storage, open_store
 from app.telemetry import Metrics, configure_logging
 from app.users.keyring import Keyring
+from app.users.outside.published import Published
 from app.users.passwords import Passwords
-from app.users.published import Published
 from app.users.standing import Standings
 from models.decode import DecodeLimits, Decoder
 from models.results import Analysis

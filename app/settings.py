@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, IPvAnyNetwork
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.users.outside import OidcProvider, OutsideIssuer, ProviderName, ReturnAddress
+from app.users.outside.configuration import OidcProvider, OutsideIssuer, ProviderName, ReturnAddress
 from models.results import Family
 
 MiB = 1024 * 1024

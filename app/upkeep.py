@@ -20,7 +20,7 @@ from app.tables import (
     RefreshToken,
     SignIn,
 )
-from app.users import deletion
+from app.users.me import deletion
 
 LOCK = 0x766F6361 << 8 | 16  # any number, as long as it is ours and nobody else's; and some more
 DAY = timedelta(days=1)

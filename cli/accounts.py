@@ -16,8 +16,10 @@ from app.permissions import SCOPES, Permission
 from app.security import Role
 from app.settings import settings
 from app.tables import Account
-from app.users import api_keys, passwords, people
-from app.users.people_routes import PersonOut
+from app.users import passwords
+from app.users.keys import service as api_keys
+from app.users.people import service as people
+from app.users.people.routes import PersonOut
 from app.users.schemas import Email
 from cli import inside
 from cli.inside import ACTOR

@@ -47,7 +47,7 @@ def role(
     as_json: AsJson = False,
 ) -> None:
     """Give these roles, and take all others."""
-    from app.users import people
+    from app.users.people import service as people
     from cli import accounts
 
     change = partial(people.set_roles, roles=accounts.roles(roles))
@@ -57,7 +57,7 @@ def role(
 @verbs.command()
 def disable(who: Who, as_json: AsJson = False) -> None:
     """Close the door for an account, within seconds."""
-    from app.users import people
+    from app.users.people import service as people
     from cli import accounts
 
     accounts.show(partial(accounts.changed, who, people.disable), as_json)
@@ -66,7 +66,7 @@ def disable(who: Who, as_json: AsJson = False) -> None:
 @verbs.command()
 def enable(who: Who, as_json: AsJson = False) -> None:
     """Open it again."""
-    from app.users import people
+    from app.users.people import service as people
     from cli import accounts
 
     accounts.show(partial(accounts.changed, who, people.enable), as_json)

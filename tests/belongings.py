@@ -21,7 +21,7 @@ from app.tables import (
     SignIn,
     Table,
 )
-from app.users.identities import id_of
+from app.users.outside.identities import id_of
 from models.results import Family, schema_digest
 
 Ids = dict[str, str]  # by the name of the path's parameter

@@ -10,12 +10,14 @@ from app import consents, ids
 from app.analyses import queue
 from app.analyses.schemas import AnalysisIn
 from app.analyzer import AnalysisRequest
+from app.coaching import sight
 from app.errors import Conflict, NotFound
 from app.recordings import service as recordings
 from app.security import User
 from app.services import Services
 from app.tables import FINAL, AnalysisRow, State
-from app.users import presence, profile, sight
+from app.users import presence
+from app.users.me import profile
 from models.results import Analysis
 
 

@@ -15,12 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import consents, ids, pages
 from app.analyses import queue
 from app.analyzer import Inspection
+from app.coaching import sight
 from app.errors import NotFound
 from app.security import User
 from app.services import Services
 from app.storage import chunks_of
 from app.tables import Recording
-from app.users import presence, profile, sight
+from app.users import presence
+from app.users.me import profile
 from models.engine import Options
 from models.graph import FAMILIES
 

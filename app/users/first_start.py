@@ -10,7 +10,7 @@ from app import audit, database
 from app.security import LOCAL_USER, Role
 from app.settings import Settings
 from app.tables import Account
-from app.users import api_keys
+from app.users.keys import service as api_keys
 
 EMAIL = "admin@localhost"
 LOCK = 0x6669727374  # any number, as long as it is ours: 'first'

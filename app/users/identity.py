@@ -7,7 +7,9 @@ from starlette.requests import HTTPConnection
 from app.errors import Unauthorized
 from app.security import Role, User
 from app.services import Services
-from app.users import api_keys, issuers, tokens
+from app.users import tokens
+from app.users.keys import service as api_keys
+from app.users.outside import issuers
 
 LONGEST = 8192  # characters of a token
 

@@ -5,7 +5,8 @@ from starlette.requests import HTTPConnection
 from app.errors import Unauthorized
 from app.services import Services
 from app.tables import Account
-from app.users import accounts, attempts, second_step
+from app.users import accounts, attempts
+from app.users.factors import second_step
 from app.users.schemas import MfaNeeded, TokensOut
 
 

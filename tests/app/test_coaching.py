@@ -7,10 +7,10 @@ from httpx2 import Response
 from sqlalchemy import select, update
 
 from app import ids
+from app.coaching import service as coaching
 from app.security import Role
 from app.services import Services
 from app.tables import Account, Coaching, Mail
-from app.users import coaching
 from tests.app.conftest import Client
 from tests.signals import tone, wav
 

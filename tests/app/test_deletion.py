@@ -20,7 +20,8 @@ from app.sealing import digest
 from app.security import User
 from app.services import Services
 from app.tables import Account, AuditEntry, DeletionReceipt, Event, Recording, Table
-from app.users import deletion, presence
+from app.users import presence
+from app.users.me import deletion
 from tests.app.conftest import client_with
 from tests.app.people import PASSWORD, account, changed, letters, sign_in
 from tests.app.test_flow import TAKE, uploaded

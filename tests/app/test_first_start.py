@@ -8,7 +8,8 @@ from app.permissions import SCOPES
 from app.security import LOCAL_USER, Role
 from app.services import Services
 from app.tables import Account, ApiKey
-from app.users import api_keys, first_start
+from app.users import first_start
+from app.users.keys import service as api_keys
 
 
 async def test_the_first_start_makes_one_administrator_however_many_start_at_once(

@@ -1,7 +1,7 @@
 """Nothing that is held of somebody is forgotten: in the take-out, and when the account ends."""
 
 from app.tables import Table
-from app.users.held import HELD, NOBODYS
+from app.users.me.held import HELD, NOBODYS
 
 
 def tables() -> set[type[Table]]:

@@ -13,7 +13,8 @@ from app.security import Role, User
 from app.services import Services
 from app.settings import Settings
 from app.tables import Account
-from app.users import accounts, api_keys, sessions
+from app.users import accounts, sessions
+from app.users.keys import service as api_keys
 from tests.app.conftest import client_with
 from tests.app.test_problems import check_problem
 

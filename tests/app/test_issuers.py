@@ -19,8 +19,8 @@ from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 from app.main import create_app
 from app.services import Services
 from app.users.identity import identify
-from app.users.outside import OutsideIssuer
-from app.users.published import Published
+from app.users.outside.configuration import OutsideIssuer
+from app.users.outside.published import Published
 from app.users.standing import Standings
 from tests.app import people
 from tests.app.authenticator import told

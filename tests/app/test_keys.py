@@ -10,7 +10,7 @@ from app.clock import now
 from app.security import Role
 from app.services import Services
 from app.tables import Account, ApiKey
-from app.users import api_keys
+from app.users.keys import service as api_keys
 from tests.app.conftest import Client, client_with
 from tests.app.test_identity import someone
 

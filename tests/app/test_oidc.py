@@ -16,7 +16,7 @@ from oidc_provider_mock import run_server_in_thread
 from app.main import create_app
 from app.services import Services
 from app.users.identity import identify
-from app.users.outside import OidcProvider
+from app.users.outside.configuration import OidcProvider
 from tests.app import people
 from tests.app.conftest import Client, client_with
 from tests.app.people import EMAIL, PASSWORD, bearer

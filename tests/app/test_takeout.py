@@ -13,7 +13,7 @@ from sqlalchemy import update
 from app import audit, ids
 from app.services import Services
 from app.tables import Account, AuditEntry, OneTimeToken, Recording
-from app.users import held, takeout
+from app.users.me import held, takeout
 from tests.app.conftest import client_with
 from tests.app.people import PASSWORD, account, signed_in
 from tests.app.test_flow import TAKE, queued, uploaded, work

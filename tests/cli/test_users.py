@@ -11,7 +11,7 @@ from app.permissions import SCOPES
 from app.services import Services
 from app.settings import settings
 from app.tables import Account
-from app.users import api_keys
+from app.users.keys import service as api_keys
 from cli.main import app
 
 Run = Callable[..., Awaitable[Result]]

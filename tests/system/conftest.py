@@ -1,5 +1,6 @@
 """One platform for all that only asks it things; those that break it start their own."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import httpx2
 import pytest
 
 from tests import checkpoints
+from tests.conftest import servers_home
 from tests.system.platform import Platform, serving
 
 
@@ -16,10 +18,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterator[Platform]:
-    home = tmp_path_factory.mktemp("p") / "var"
-    with serving(home, {"VOCALITY_TRANSCRIPT_MODEL": str(checkpoint)}) as running:
+def platform(checkpoint: Path) -> Iterator[Platform]:
+    folder = servers_home()
+    with serving(folder / "var", {"VOCALITY_TRANSCRIPT_MODEL": str(checkpoint)}) as running:
         yield running
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -16,9 +16,11 @@ from app.errors import Unauthorized
 from app.sealing import digest
 from app.services import Services
 from app.tables import Account, OneTimeToken, OutsideIdentity, SignIn
-from app.users import identities, one_time, second_step, sessions, tokens
-from app.users.identities import Vouched
-from app.users.outside_schemas import ExchangeIn
+from app.users import one_time, sessions, tokens
+from app.users.factors import second_step
+from app.users.outside import identities
+from app.users.outside.identities import Vouched
+from app.users.outside.schemas import ExchangeIn
 from app.users.schemas import MfaNeeded, TokensOut
 
 HANDOFF = "oidc_handoff"  # purpose

@@ -15,8 +15,10 @@ from app.pages import Cursor, Limit
 from app.problems import documented
 from app.strict_json import StrictRoute
 from app.tables import DeletionReceipt
-from app.users import deletion, privacy, profile, reauthentication, takeout
-from app.users.me_schemas import (
+from app.users import reauthentication
+from app.users.me import deletion, privacy, profile, takeout
+from app.users.me.profile import Changes, Privacy
+from app.users.me.schemas import (
     ConsentChangeOut,
     ConsentHistory,
     ConsentIn,
@@ -29,7 +31,6 @@ from app.users.me_schemas import (
     ReceiptOut,
     TakeoutOut,
 )
-from app.users.profile import Changes, Privacy
 
 router = APIRouter(prefix="/v1", tags=["me"], route_class=StrictRoute)
 

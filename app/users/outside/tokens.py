@@ -10,7 +10,7 @@ from joserfc.errors import JoseError, SecurityWarning
 from app import strict_json
 from app.errors import Unauthorized
 from app.tables import Json
-from app.users.published import Published
+from app.users.outside.published import Published
 
 # Only what needs a private key to sign: a published key can never be used as a shared secret.
 ALGORITHMS = ("EdDSA", "Ed25519", "ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256")

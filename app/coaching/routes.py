@@ -8,13 +8,13 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.coaching import service as coaching
 from app.dependencies import MayCoach, MayReadProfile, ServicesDep, SessionDep, SignedIn
 from app.pages import Cursor, Limit
 from app.problems import documented
 from app.security import User
 from app.strict_json import StrictRoute
 from app.tables import Coaching
-from app.users import coaching
 from app.users.schemas import Email
 
 router = APIRouter(prefix="/v1/coachings", tags=["coaching"], route_class=StrictRoute)

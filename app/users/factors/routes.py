@@ -5,8 +5,10 @@ from fastapi import APIRouter, Request
 from app.dependencies import ServicesDep, SessionDep, SignedIn
 from app.problems import documented
 from app.strict_json import StrictRoute
-from app.users import accounts, factors, passkeys, reauthentication, recovery, second_step, totp
-from app.users.factor_schemas import (
+from app.users import accounts, reauthentication
+from app.users.factors import passkeys, recovery, second_step, totp
+from app.users.factors import service as factors
+from app.users.factors.schemas import (
     BetweenStepsIn,
     CodeIn,
     CodesOut,
@@ -20,8 +22,8 @@ from app.users.factor_schemas import (
     SecondStepIn,
     TotpIn,
 )
+from app.users.factors.totp import Enrolment
 from app.users.schemas import TokensOut
-from app.users.totp import Enrolment
 
 router = APIRouter(prefix="/v1/me/factors", tags=["signing in"], route_class=StrictRoute)
 steps = APIRouter(prefix="/v1/auth", tags=["signing in"], route_class=StrictRoute)

@@ -25,8 +25,10 @@ from app import clock, ids
 from app.errors import Conflict, Unauthorized, Unprocessable
 from app.settings import Settings
 from app.tables import Account, Factor, Json
-from app.users import factors, one_time, recovery
-from app.users.factors import Kind
+from app.users import one_time
+from app.users.factors import recovery
+from app.users.factors import service as factors
+from app.users.factors.service import Kind
 
 CEREMONY_S = 300.0  # from the options to the answer
 MOST = 20  # passkeys of one account

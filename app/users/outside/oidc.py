@@ -10,8 +10,9 @@ from app.errors import BadRequest
 from app.sealing import digest, opaque
 from app.services import Services
 from app.tables import Json
-from app.users import handoff, one_time, providers
-from app.users.outside_schemas import BackFromProvider
+from app.users import one_time
+from app.users.outside import handoff, providers
+from app.users.outside.schemas import BackFromProvider
 
 STATE = "oidc_state"  # purpose
 AWAY_S = 600.0  # at the provider

@@ -13,8 +13,9 @@ from app.recordings import purging
 from app.sealing import digest
 from app.services import Services
 from app.tables import Account, DeletionReceipt, Recording
-from app.users import accounts, letters, people, presence, sessions, tokens
-from app.users.held import HELD, Held
+from app.users import accounts, letters, presence, sessions, tokens
+from app.users.me.held import HELD, Held
+from app.users.people import service as people
 
 RECEIPT = "deletion-receipt+jwt"
 

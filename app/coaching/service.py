@@ -7,11 +7,13 @@ from sqlalchemy import ColumnElement, Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import audit, clock, ids, mail, pages
+from app.coaching import sight
 from app.errors import Conflict, NotFound, Unprocessable
 from app.security import User
 from app.settings import Settings
 from app.tables import Account, Coaching
-from app.users import accounts, profile, sight
+from app.users import accounts
+from app.users.me import profile
 
 GOOD_FOR = timedelta(days=30)  # an invitation that nobody answers
 MOST_OPEN = 100  # invitations of one coach that wait for an answer

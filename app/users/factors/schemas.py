@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from pydantic.alias_generators import to_camel
 
 from app.tables import Json
-from app.users.factors import Kind
+from app.users.factors.service import Kind
 from app.users.schemas import Asked, Password, Token
 
 # Read in terminals and pages: nothing that either would obey.

@@ -18,7 +18,7 @@ from app import audit
 from app.services import Services
 from app.tables import Account, Json, Recording
 from app.users import one_time
-from app.users.held import HELD, Held
+from app.users.me.held import HELD, Held
 
 PURPOSE = "takeout"
 LIVES = timedelta(minutes=15)  # of the address; a download that has begun goes on

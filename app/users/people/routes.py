@@ -12,8 +12,8 @@ from app.problems import documented
 from app.security import Role
 from app.strict_json import StrictRoute
 from app.tables import Account
-from app.users import people
-from app.users.profile import Label
+from app.users.me.profile import Label
+from app.users.people import service as people
 
 router = APIRouter(prefix="/v1/users", tags=["people"], route_class=StrictRoute)
 services = APIRouter(prefix="/v1/service-accounts", tags=["people"], route_class=StrictRoute)

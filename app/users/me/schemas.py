@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.consents import TERMS, Purpose
 from app.security import Role
 from app.tables import Account, Consent
-from app.users import profile
-from app.users.profile import Preferences, Privacy, Profile
+from app.users.me import profile
+from app.users.me.profile import Preferences, Privacy, Profile
 from app.users.schemas import Asked, Password
 
 

@@ -10,8 +10,9 @@ from app import audit, mail
 from app.errors import Conflict, NotFound
 from app.sealing import digest
 from app.tables import Account, Factor, OutsideIdentity
-from app.users import accounts, factors, letters
-from app.users.factors import Kind
+from app.users import accounts, letters
+from app.users.factors import service as factors
+from app.users.factors.service import Kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,11 @@ from starlette.requests import HTTPConnection
 from app.errors import Unauthorized
 from app.services import Services
 from app.tables import Account, Json
-from app.users import accounts, attempts, factors, one_time, passkeys, recovery, sessions, totp
-from app.users.factor_schemas import SecondStepIn
-from app.users.factors import Kind
+from app.users import accounts, attempts, one_time, sessions
+from app.users.factors import passkeys, recovery, totp
+from app.users.factors import service as factors
+from app.users.factors.schemas import SecondStepIn
+from app.users.factors.service import Kind
 from app.users.schemas import MfaNeeded, TokensOut
 
 MFA = "mfa"  # purpose of the token between the steps

@@ -9,7 +9,7 @@ from app.consents import TERMS, Purpose
 from app.errors import Conflict
 from app.security import User
 from app.tables import ConsentChange
-from app.users.me_schemas import ConsentIn, ConsentOut
+from app.users.me.schemas import ConsentIn, ConsentOut
 
 
 async def every(session: AsyncSession, user: User) -> list[ConsentOut]:

@@ -10,8 +10,8 @@ from app import audit, clock, ids
 from app.errors import Conflict
 from app.sealing import digest
 from app.tables import Account, Factor
-from app.users import factors
-from app.users.factors import Kind
+from app.users.factors import service as factors
+from app.users.factors.service import Kind
 
 HOW_MANY = 10
 BITS = 80  # SHA-256 is enough for what cannot be guessed

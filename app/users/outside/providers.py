@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from app.errors import NotFound, ServiceUnavailable, Unauthorized
 from app.services import Services
 from app.tables import Json
-from app.users import outside_tokens
-from app.users.identities import Vouched
-from app.users.outside import OidcProvider, guarded
+from app.users.outside import tokens as outside_tokens
+from app.users.outside.configuration import OidcProvider, guarded
+from app.users.outside.identities import Vouched
 from app.users.schemas import Email
 
 TIMEOUT_S = 5.0

@@ -13,8 +13,10 @@ from app.problems import documented
 from app.security import User
 from app.strict_json import StrictRoute
 from app.tables import Account, ApiKey
-from app.users import api_keys, people, profile
-from app.users.profile import Label
+from app.users.keys import service as api_keys
+from app.users.me import profile
+from app.users.me.profile import Label
+from app.users.people import service as people
 
 mine = APIRouter(prefix="/v1/me/api-keys", tags=["keys"], route_class=StrictRoute)
 of_services = APIRouter(

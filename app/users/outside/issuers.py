@@ -4,9 +4,10 @@ from sqlalchemy import select
 
 from app.services import Services
 from app.tables import OutsideIdentity
-from app.users import identities, outside_tokens
-from app.users.identities import Vouched
-from app.users.outside import OutsideIssuer
+from app.users.outside import identities
+from app.users.outside import tokens as outside_tokens
+from app.users.outside.configuration import OutsideIssuer
+from app.users.outside.identities import Vouched
 
 TYPES = ("at+jwt", "JWT", None)  # those who do not follow RFC 9068 write JWT, or nothing
 ONLY_IN_ID_TOKENS = frozenset({"nonce", "at_hash", "c_hash"})

@@ -9,9 +9,10 @@ from app.dependencies import ServicesDep, SessionDep, SignedIn
 from app.problems import documented
 from app.strict_json import StrictRoute
 from app.tables import OutsideIdentity
-from app.users import handoff, identities, oidc, reauthentication
-from app.users.factor_schemas import Confirmed
-from app.users.outside_schemas import (
+from app.users import reauthentication
+from app.users.factors.schemas import Confirmed
+from app.users.outside import handoff, identities, oidc
+from app.users.outside.schemas import (
     BackFromProvider,
     DepartureIn,
     ExchangeIn,

@@ -13,8 +13,9 @@ from app import clock, ids
 from app.errors import Conflict, NotFound, Unprocessable
 from app.sealing import Seal, Unsealable
 from app.tables import Account, Factor
-from app.users import factors, recovery
-from app.users.factors import Kind
+from app.users.factors import recovery
+from app.users.factors import service as factors
+from app.users.factors.service import Kind
 
 ISSUER = "Nexus Vocality"
 STEP = 30  # seconds
