@@ -341,7 +341,7 @@ class Account(Table):
     roles: Mapped[list[str]] = mapped_column(server_default=text("'[\"singer\"]'"))
     is_service: Mapped[bool] = mapped_column(server_default=text("false"))
     owner_id: Mapped[str | None]  # of a service account: who made it
-    profile: Mapped[Json] = mapped_column(server_default=text("'{}'"))  # app.users.me.profile.Profile
+    profile: Mapped[Json] = mapped_column(server_default=text("'{}'"))  # app.users.me.profile
     settings: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     revision: Mapped[int] = mapped_column(server_default="1")  # of profile and settings: the ETag
     epoch: Mapped[int] = mapped_column(server_default="1")  # access tokens of an older one are dead
