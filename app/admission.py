@@ -35,7 +35,7 @@ async def admit(connection: HTTPConnection, operation: str) -> User:
 
 async def limit_unknown(connection: HTTPConnection, operation: str) -> None:
     """What anybody may try is counted by address, whoever they turn out to be."""
-    path = connection.url.path
+    path = connection.scope["path"]
     if path.startswith(SIGNING_IN):
         await _spend_by_address(connection, ratelimits.AUTH)
     elif operation in PUBLIC and path.startswith(COUNTED):

@@ -1,6 +1,6 @@
 """Permissions: who may do what, as one table. A route without a line here does not start."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from app.errors import Forbidden
@@ -81,7 +81,20 @@ def require(user: User, permission: Permission) -> None:
         raise Forbidden(f"This needs the permission {permission}.")
 
 
+def require_to_give(user: User, given: Iterable[Permission]) -> None:
+    """Nobody gives what they may not do themselves: to manage users is not to be all of them.
+
+    Raises Forbidden.
+    """
+    if beyond := sorted(set(given) - granted(user)):
+        raise Forbidden(f"You may not do this yourself: {', '.join(beyond)}.", code="beyond_you")
+
+
 def granted(user: User) -> frozenset[Permission]:
     """What this user may, within the scopes of the key that was shown, if it was a key."""
-    found = frozenset[Permission]().union(*(GRANTS[role] for role in user.roles))
+    found = of(user.roles)
     return found if user.scopes is None else found & SCOPES & user.scopes
+
+
+def of(roles: Iterable[Role]) -> frozenset[Permission]:
+    return frozenset[Permission]().union(*(GRANTS[role] for role in roles))

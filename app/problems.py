@@ -92,7 +92,7 @@ def install(app: FastAPI) -> None:
 
 def _answer(request: Request, error: AppError) -> Response:
     request_id = request.scope.get("state", {}).get("request_id")
-    return render(error, path=request.url.path, request_id=request_id)
+    return render(error, path=request.scope["path"], request_id=request_id)
 
 
 async def _app_error(request: Request, error: Exception) -> Response:

@@ -36,7 +36,7 @@ async def claim(session: AsyncSession, user_id: str, key: str) -> IdempotencyKey
 def answered(earlier: IdempotencyKey, fingerprint: str, seal: Seal) -> Answer:
     """What the same request was answered. Raises Conflict, Unprocessable."""
     check_finished(earlier)
-    if earlier.fingerprint != fingerprint:
+    if earlier.fingerprint != seal.mark(fingerprint):
         raise Unprocessable("This key came with another request.", code="idempotency_mismatch")
     assert earlier.status is not None
     body = seal.open(earlier.body).encode(_ENCODING) if earlier.body else b""
@@ -63,12 +63,12 @@ def _running() -> Conflict:
 async def finish(
     session: AsyncSession, user_id: str, key: str, fingerprint: str, answer: Answer, seal: Seal
 ) -> None:
-    """Sealed, since an answer may hold a secret that is shown once."""
+    """Sealed and marked: an answer may hold a secret that is shown once, a request a password."""
     await session.execute(
         update(IdempotencyKey)
         .where(IdempotencyKey.user_id == user_id, IdempotencyKey.key == key)
         .values(
-            fingerprint=fingerprint,
+            fingerprint=seal.mark(fingerprint),
             status=answer.status,
             headers=answer.headers,
             body=seal.close(answer.body.decode(_ENCODING)),

@@ -1,6 +1,7 @@
 """Sealing: tokens that nobody can guess, and secrets that the database alone cannot give away."""
 
 import base64
+import hmac
 import os
 import secrets
 from hashlib import sha256
@@ -23,10 +24,8 @@ class Seal:
     """Closes texts with a secret: AES-128-CBC and HMAC-SHA-256 (Fernet), its key by HKDF."""
 
     def __init__(self, secret: str) -> None:
-        derived = HKDF(SHA256(), length=32, salt=None, info=b"vocality seal").derive(
-            secret.encode()
-        )
-        self._fernet = Fernet(base64.urlsafe_b64encode(derived))
+        self._fernet = Fernet(base64.urlsafe_b64encode(_derived(secret, b"vocality seal")))
+        self._marking = _derived(secret, b"vocality mark")
 
     def close(self, text: str) -> str:
         return self._fernet.encrypt(text.encode()).decode()
@@ -37,6 +36,14 @@ class Seal:
             return self._fernet.decrypt(sealed).decode()
         except InvalidToken as error:
             raise Unsealable("Sealed with another secret, or damaged.") from error
+
+    def mark(self, text: str) -> str:
+        """The same for the same text, and without the secret nobody can try which text it was."""
+        return hmac.digest(self._marking, text.encode(), "sha256").hex()
+
+
+def _derived(secret: str, purpose: bytes) -> bytes:
+    return HKDF(SHA256(), length=32, salt=None, info=purpose).derive(secret.encode())
 
 
 def opaque() -> str:

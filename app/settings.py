@@ -142,7 +142,8 @@ class Settings(BaseSettings):
 
     drills: bool = Field(
         default=False,
-        description="Whether versions may be told to fail (tag drill.fault), to drill rollouts.",
+        description="To drill rollouts: versions may be told to fail (tag drill.fault), and anybody "
+        "may come in as whom X-Drill-User names, with every role. Never where people are.",
     )
 
     @property
@@ -152,7 +153,7 @@ class Settings(BaseSettings):
 
     @property
     def base_url(self) -> str:
-        """Where people reach the door, without a slash at the end."""
+        """Where people reach the door, without a slash at the end; also who signs our tokens."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
 

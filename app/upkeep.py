@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, select, update
 
 from app import clock, tasks
 from app.errors import AppError
+from app.mail import MAX_ATTEMPTS
 from app.recordings import purging
 from app.services import Services
 from app.tables import (
@@ -100,6 +101,7 @@ EXPIRED = (
         func.least(SignIn.expires_at, SignIn.revoked_at) < clock.now() - SESSIONS_KEPT
     ),
     delete(Mail).where(Mail.sent_at < clock.now() - DAY),
+    delete(Mail).where(Mail.attempts >= MAX_ATTEMPTS, Mail.available_at < clock.now() - DAY),
 )
 
 # Each with the seconds between two of its rounds.

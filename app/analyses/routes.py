@@ -1,11 +1,13 @@
 """HTTP for analyses. Each route: unpack, one service call, return."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Response, UploadFile
 from fastapi import File as FileField
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.requests import HTTPConnection
 
 from app import stream
 from app.analyses import queue, service
@@ -20,6 +22,7 @@ from app.dependencies import (
 )
 from app.errors import TooLarge
 from app.problems import documented
+from app.stream import Watch
 from app.strict_json import StrictRoute
 from app.tables import FINAL
 from models.results import Analysis
@@ -88,10 +91,13 @@ async def cancel_analysis(
     return AnalysisOut.of(await service.cancel(session, user, analysis_id))
 
 
-async def visible(analysis_id: str, user: MayReadRecordings, services: ServicesDep) -> str:
-    """The id of an analysis that the user may watch, checked before the stream begins."""
+async def visible(
+    analysis_id: str, user: MayReadRecordings, services: ServicesDep, connection: HTTPConnection
+) -> Watch:
+    """An analysis that the user may watch, checked before the stream begins."""
+    look = partial(service.get, analysis_id=analysis_id)
     async with services.transaction() as session:
-        return (await service.get(session, user, analysis_id)).id
+        return Watch(connection, (await look(session, user)).id, look)
 
 
 @streams.get(
@@ -100,7 +106,7 @@ async def visible(analysis_id: str, user: MayReadRecordings, services: ServicesD
     responses=documented(401, 404, 422),
 )
 async def stream_analysis_events(
-    analysis_id: Annotated[str, Depends(visible)],
+    watch: Annotated[Watch, Depends(visible)],
     services: ServicesDep,
     last_event_id: Annotated[str | None, Header(max_length=40)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
@@ -109,5 +115,5 @@ async def stream_analysis_events(
     With `Last-Event-ID` the stream goes on after that event; an id that we do not know gives a
     `reset` event first, and everything again.
     """
-    async for event in stream.follow(services, analysis_id, last_event_id, until=FINAL):
+    async for event in stream.follow(services, watch, last_event_id, until=FINAL):
         yield event

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.requests import HTTPConnection
 
 from app import stream
 from app.dependencies import MayOperateModels, MayReadModels, ServicesDep, SessionDep
@@ -16,6 +17,7 @@ from app.jobs.retraining import RetrainingIn
 from app.jobs.schemas import JobOut, JobPage, ReanalysisIn
 from app.pages import Cursor, Limit
 from app.problems import documented
+from app.stream import Watch
 from app.strict_json import StrictRoute
 from app.tables import Job, JobState
 
@@ -111,13 +113,17 @@ async def existing(job_id: str, user: MayReadModels, services: ServicesDep) -> s
 Existing = Annotated[str, Depends(existing)]
 
 
+async def followed(job_id: Existing, connection: HTTPConnection) -> Watch:
+    return Watch(connection, job_id)
+
+
 @streams.get(
     "/{job_id}/events",
     response_class=EventSourceResponse,
     responses=documented(401, 403, 404, 422),
 )
 async def stream_job_events(
-    job_id: Existing,
+    watch: Annotated[Watch, Depends(followed)],
     services: ServicesDep,
     last_event_id: Annotated[str | None, Header(max_length=40)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
@@ -127,7 +133,7 @@ async def stream_job_events(
     With `Last-Event-ID` the stream goes on after that event; an id that we do not know gives a
     `reset` event first, and everything again.
     """
-    async for event in stream.follow(services, job_id, last_event_id, until=service.FINAL):
+    async for event in stream.follow(services, watch, last_event_id, until=service.FINAL):
         yield event
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.requests import HTTPConnection
 
 from app import stream
 from app.dependencies import MayOperateModels, MayReadModels, ServicesDep, SessionDep
@@ -24,6 +25,7 @@ from app.rollouts.schemas import (
     RolloutsOut,
     VersionWithCard,
 )
+from app.stream import Watch
 from app.strict_json import StrictRoute
 from models.results import Family
 
@@ -140,15 +142,18 @@ async def compare_rollout(family: Family, user: MayReadModels, session: SessionD
     return await comparison.compare(session, family)
 
 
-async def followed(family: Family, user: MayReadModels, services: ServicesDep) -> str:
-    """The topic of a rollout that there is, checked before the stream begins."""
+async def followed(
+    family: Family, user: MayReadModels, services: ServicesDep, connection: HTTPConnection
+) -> Watch:
+    """A rollout that there is, checked before the stream begins."""
     async with services.transaction() as session:
-        return changes.topic_of((await service.get(session, family)).family)
+        topic = changes.topic_of((await service.get(session, family)).family)
+    return Watch(connection, topic)
 
 
 @streams.get("/{family}/events", response_class=EventSourceResponse, responses=READS)
 async def stream_rollout_events(
-    topic: Annotated[str, Depends(followed)],
+    watch: Annotated[Watch, Depends(followed)],
     services: ServicesDep,
     last_event_id: Annotated[str | None, Header(max_length=40)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
@@ -158,5 +163,5 @@ async def stream_rollout_events(
     With `Last-Event-ID` the stream goes on after that event; an id that we do not know gives a
     `reset` event first, and everything again.
     """
-    async for event in stream.follow(services, topic, last_event_id, whole=False):
+    async for event in stream.follow(services, watch, last_event_id, whole=False):
         yield event

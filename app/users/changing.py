@@ -10,6 +10,7 @@ from app.security import User
 from app.services import Services
 from app.tables import Account
 from app.users import accounts, letters, one_time, passwords, reauthentication, sessions
+from app.users.keys import service as api_keys
 
 RESET, CHANGE_EMAIL = "reset", "change_email"
 RESET_LIVES_S = 3600.0
@@ -40,6 +41,7 @@ async def reset(services: Services, token: str, password: str) -> None:
     async with services.transaction() as session:
         await one_time.take(session, RESET, token)
         account = await accounts.locked(session, account.id)
+        await api_keys.end_all(session, account.id)  # who lost the account may fear whose they are
         await _set(session, account, hashed, "the password was reset")
 
 
@@ -58,7 +60,6 @@ async def _set(
     session: AsyncSession, account: Account, hashed: str, why: str, but: str | None = None
 ) -> None:
     account.password_hash = hashed
-    await one_time.drop(session, account.id, RESET, "mfa")
     await sessions.revoke_all(session, account, why, but)
     audit.record(session, account.id, "user.password", f"users:{account.id}", {"why": why})
     if address := accounts.reachable(account):

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import NamedTuple
 
 from app.settings import Settings
-from app.users.tokens import issuer
 
 
 class Letter(NamedTuple):
@@ -28,7 +27,7 @@ def registered_already(settings: Settings) -> Letter:
     return Letter(
         "You have an account already",
         "Somebody, probably you, tried to register with this address, which has an account.\n\n"
-        f"Sign in at {issuer(settings)}, or have your password reset there.\n",
+        f"Sign in at {settings.base_url}, or have your password reset there.\n",
     )
 
 
@@ -44,7 +43,7 @@ def password_changed() -> Letter:
     return Letter(
         "Your password was changed",
         "Your password was changed, and every other device was signed out.\n\n"
-        "If it was not you, have it reset at once.\n",
+        "If it was not you, have it reset at once: that ends your API keys, too.\n",
     )
 
 
@@ -87,6 +86,15 @@ def factor_changed(kind: str, what: str) -> Letter:
     )
 
 
+def key_made(name: str) -> Letter:
+    return Letter(
+        "A key of your account was made",
+        f"An API key ({name}) of your account was made: programs that show it act as you, as far "
+        "as its scopes go.\n\nIf it was not you, revoke it, change your password and sign out "
+        "everywhere.\n",
+    )
+
+
 def identity_changed(issuer: str, what: str) -> Letter:
     return Letter(
         "Where you can sign in has changed",
@@ -96,7 +104,7 @@ def identity_changed(issuer: str, what: str) -> Letter:
 
 def _link(settings: Settings, step: str, token: str) -> str:
     """The token follows the hash sign: no browser sends that to a server, so no log has it."""
-    return f"{issuer(settings)}/links/{step}#{token}"
+    return f"{settings.base_url}/links/{step}#{token}"
 
 
 def deletion_asked(after: datetime) -> Letter:

@@ -1,6 +1,6 @@
 """One-time tokens: links and steps that can be taken once, kept as digests only."""
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Delete, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import clock
@@ -60,5 +60,13 @@ async def recent(session: AsyncSession, purpose: str, user_id: str, seconds: flo
 
 async def drop(session: AsyncSession, user_id: str, *purposes: str) -> None:
     """None of the user's tokens of these purposes can be taken from now on."""
-    theirs = delete(OneTimeToken).where(OneTimeToken.user_id == user_id)
-    await session.execute(theirs.where(OneTimeToken.purpose.in_(purposes)))
+    await session.execute(_of(user_id).where(OneTimeToken.purpose.in_(purposes)))
+
+
+async def drop_all(session: AsyncSession, user_id: str) -> None:
+    """Whatever was begun, by whomever, ends here."""
+    await session.execute(_of(user_id))
+
+
+def _of(user_id: str) -> Delete:
+    return delete(OneTimeToken).where(OneTimeToken.user_id == user_id)

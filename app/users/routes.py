@@ -80,7 +80,7 @@ async def forgot_password(asked: EmailIn, services: ServicesDep) -> Accepted:
 
 @auth.post("/password/reset", status_code=204, responses=OPEN)
 async def reset_password(asked: ResetIn, services: ServicesDep) -> None:
-    """Set a new password by such a letter; every device is signed out."""
+    """Set a new password by such a letter; every device is signed out, every API key ends."""
     await changing.reset(services, asked.token, asked.password)
 
 

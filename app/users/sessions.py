@@ -13,7 +13,7 @@ from app.sealing import Seal, digest, opaque
 from app.security import User
 from app.services import Services
 from app.tables import Account, RefreshToken, SignIn
-from app.users import accounts, letters, tokens
+from app.users import accounts, letters, one_time, tokens
 from app.users.schemas import TokensOut
 
 CLIENT = "vocality"  # ours; others bring tokens of their own issuers
@@ -28,6 +28,7 @@ async def open(
     connection: HTTPConnection,
 ) -> TokensOut:
     """Sign a device in: whoever calls this has seen the proofs that `factors` names."""
+    account = await accounts.locked(session, account.id)  # it may have been closed meanwhile
     if account.disabled_at is not None or account.is_service:
         raise Forbidden("This account cannot sign in.", code="account_disabled")
     sign_in = SignIn(
@@ -138,11 +139,13 @@ async def revoke(session: AsyncSession, sign_in: SignIn, why: str) -> None:
 async def revoke_all(
     session: AsyncSession, account: Account, why: str, but: str | None = None
 ) -> None:
-    """Every device, and every access token that is out there: that of `but` asks for a new one."""
+    """Every device, every link and step that was begun, and every access token that is out there:
+    that of `but` asks for a new one."""
     theirs = update(SignIn).where(SignIn.user_id == account.id, SignIn.revoked_at.is_(None))
     if but is not None:
         theirs = theirs.where(SignIn.id != but)
     await session.execute(theirs.values(revoked_at=clock.now(), revoked_why=why))
+    await one_time.drop_all(session, account.id)
     account.epoch = Account.epoch + 1
     audit.record(session, account.id, "session.revoke_all", f"users:{account.id}", {"why": why})
     await session.flush()

@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import Unauthorized
 from app.services import Services
-from app.settings import Settings
 from app.tables import Account, Json, SignIn
 from app.users.keyring import ALGORITHM
 
@@ -42,17 +41,12 @@ class Claims(BaseModel):
     nbf: int = 0
 
 
-def issuer(settings: Settings) -> str:
-    """Who signs: the address at which people reach the door."""
-    return (settings.public_url or f"http://{settings.host}:{settings.port}").rstrip("/")
-
-
 async def access(
     services: Services, session: AsyncSession, account: Account, sign_in: SignIn
 ) -> str:
     now = int(time.time())
     claims = {
-        "iss": issuer(services.settings),
+        "iss": services.settings.base_url,
         "aud": AUDIENCE,
         "sub": account.id,
         "client_id": sign_in.client_id,
@@ -81,7 +75,7 @@ async def verify(services: Services, token: str) -> Claims:
         raise refused() from error
     now = time.time()
     good = (
-        claims.iss == issuer(services.settings)
+        claims.iss == services.settings.base_url
         and claims.aud == AUDIENCE
         and claims.exp > now - LEEWAY_S
         and max(claims.iat, claims.nbf) < now + LEEWAY_S

@@ -86,6 +86,32 @@ async def with_totp(client: Client, headers: dict[str, str]) -> None:
     assert done.status_code == 200, done.text
 
 
+async def test_a_reset_ends_all_that_somebody_else_may_have_begun(
+    platform: Services, stranger: Client
+) -> None:
+    """Whoever knew the old password keeps no way in: no address, no link, no key of theirs."""
+    await account(platform)
+    thief = bearer(await signed_in(stranger))
+    asked = {"email": "thief@example.org", "password": PASSWORD}
+    await stranger.post("/v1/me/email", json=asked, headers=thief)
+    proof = {"password": PASSWORD}
+    takeout = (await stranger.post("/v1/me/takeout", json=proof, headers=thief)).json()["url"]
+    wanted = {"name": "harvest", "scopes": ["recordings:read"]}
+    key = (await stranger.post("/v1/me/api-keys", json=wanted, headers=thief)).json()["key"]
+    before = (await stranger.get("/v1/recordings", headers=bearer(key))).status_code
+    await forgot(stranger)
+
+    assert (await reset(stranger, await link(platform))).status_code == 204
+
+    confirmed = {"token": await link(platform, "thief@example.org")}
+    assert (await stranger.post("/v1/auth/email/confirm", json=confirmed)).status_code == 401
+    assert (await stranger.get(takeout)).status_code == 401
+    after = (await stranger.get("/v1/recordings", headers=bearer(key))).status_code
+    assert (before, after) == (200, 401)
+    subjects = [letter.subject for letter in await letters(platform)]
+    assert subjects[0] == "A key of your account was made"
+
+
 async def test_letters_about_a_forgotten_password_are_few(
     platform: Services, stranger: Client
 ) -> None:

@@ -1,8 +1,10 @@
 """Coaches read what singers let them read, and no more; either side may end it at any time."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
+from fastapi import FastAPI
 from httpx2 import Response
 from sqlalchemy import select, update
 
@@ -12,6 +14,8 @@ from app.security import Role
 from app.services import Services
 from app.tables import Account, Coaching, Mail
 from tests.app.conftest import Client
+from tests.app.test_events import served
+from tests.app.test_flow import work
 from tests.signals import tone, wav
 
 ADA, COACH = ids.new("usr"), ids.new("usr")
@@ -83,6 +87,29 @@ async def test_a_coach_reads_a_singers_takes_from_acceptance_to_the_end_and_neve
     assert [reply.status_code for reply in writes] == [404, 404]
     assert [reply.json()["state"] for reply in (accepted, ended)] == ["accepted", "ended"]
     assert (await coach.get("/v1/recordings")).json()["items"] == []
+
+
+async def test_a_coach_who_watches_is_told_nothing_after_the_end(
+    singer: Client, coach: Client, door: FastAPI, platform: Services
+) -> None:
+    queued = await singer.post(f"/v1/recordings/{await upload(singer)}/analyses")
+    invitation = await invited(coach)
+    await answer(singer, invitation, "accept")
+    headers = {"X-User": COACH, "X-Roles": "coach"}
+    async with (
+        served(door) as url,
+        Client(base_url=url, headers=headers) as watching,
+        watching.stream("GET", f"/v1/analyses/{queued.json()['id']}/events") as response,
+        asyncio.timeout(10),
+    ):
+        lines = response.aiter_lines()
+        begun = await anext(lines)
+        await answer(singer, invitation, "end")
+        await work(platform)
+        rest = [line async for line in lines]
+
+    assert begun == "event: queued"
+    assert not any(line.startswith("event: ") for line in rest)
 
 
 async def test_either_side_sees_the_other_and_only_the_invited_answers(

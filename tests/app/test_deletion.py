@@ -235,6 +235,22 @@ async def test_service_accounts_rest_when_nobody_answers_for_them_any_more(
     assert (orphan.owner_id, orphan.epoch) == (None, 2)
 
 
+async def test_they_rest_too_where_an_administrator_had_closed_the_account(
+    real_door: FastAPI, platform: Services
+) -> None:
+    user_id, ada = await singer(real_door, platform, "ada@example.org")
+    program = await account(platform, "program@example.org", None)
+    await changed(platform, program, is_service=True, owner_id=user_id)
+    await ask(ada)
+    await changed(platform, user_id, disabled_at=LONG_AGO, delete_after=LONG_AGO)
+
+    assert await ended(platform) == 1
+
+    async with platform.transaction() as session:
+        orphan = await session.get_one(Account, program)
+    assert (orphan.disabled_at is None, orphan.owner_id) == (False, None)
+
+
 async def test_two_upkeeps_at_once_end_an_account_once(
     real_door: FastAPI, platform: Services
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 import structlog
 from fastapi import APIRouter, FastAPI
 from starlette.requests import HTTPConnection
+from starlette.types import Message
 
 from app import permissions, ratelimits, services
 from app.addresses import client_address, household
@@ -33,6 +34,7 @@ from tests.conftest import clean as cleaned
 from tests.fakes import FakeAnalyzer, named_by_header
 
 Client = httpx2.AsyncClient
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
@@ -134,6 +136,46 @@ async def test_strangers_and_guesses_are_counted_by_address(counted: Services) -
 
     assert unknown == [401] * 5 + [429] * 2
     assert guesses == [401] * 5 + [429] * 2
+
+
+async def test_no_spelling_of_an_address_is_counted_less(counted: Services) -> None:
+    """A router takes one more line break at the end for the end."""
+    app = create_app(replace(counted, identity=identify))
+    guess = {"email": "ada@example.org", "password": "correct horse battery"}
+    async with client_with(app, None) as stranger:
+        guesses = [await stranger.post("/v1/auth/sign-in%0A", json=guess) for _ in range(7)]
+        unread = await stranger.post("/v1/recordings%0A", content=b"{", headers=JSON)
+
+    assert {answer.status_code for answer in guesses[:5]} <= {401, 404}
+    assert {answer.status_code for answer in guesses[5:]} <= {404, 429}
+    assert unread.status_code in (401, 404)
+
+
+async def test_a_query_of_any_bytes_is_no_failure_of_ours(door: FastAPI) -> None:
+    answered: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Message) -> None:
+        answered.append(message)
+
+    for path in ("/v1/recordings", "/nowhere"):
+        await door(
+            {
+                "type": "http",
+                "method": "GET",
+                "path": path,
+                "query_string": b"cursor=\xff\xfe",
+                "headers": [(b"x-user", b"usr_ada"), (b"host", b"[")],
+                "client": ("192.0.2.1", 1),
+                "server": ("test", 80),
+            },
+            receive,
+            send,
+        )
+
+    assert [m["status"] for m in answered if m["type"] == "http.response.start"] == [400, 404]
 
 
 async def test_without_redis_signing_in_waits_and_all_else_goes_on(

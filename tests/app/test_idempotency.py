@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 from app.fingerprints import Fingerprint
 from app.services import Services
-from app.tables import AnalysisRow, IdempotencyKey, Recording
+from app.tables import Account, AnalysisRow, IdempotencyKey, Recording
 from tests.app.conftest import client_of
 from tests.app.test_flow import TAKE, uploaded
 from tests.app.test_problems import check_problem
@@ -40,6 +40,25 @@ async def test_the_same_request_gets_the_same_answer_and_does_nothing(
         kept = await session.scalar(select(IdempotencyKey.body))
     assert kept is not None
     assert first.json()["id"] not in kept  # sealed: an answer may hold a secret
+
+
+async def test_nobody_finds_out_from_the_database_what_was_sent(
+    ada: Client, platform: Services
+) -> None:
+    """A request may hold a password: its plain digest could be tried offline, and fast."""
+    asked = {"name": "x", "scopes": ["analyze"]}
+    async with platform.transaction() as session:
+        session.add(Account(id="usr_ada"))
+    sent = await ada.post("/v1/me/api-keys", json=asked, headers=KEY)
+    scope = {"path": "/v1/me/api-keys", "query_string": b"", "method": "POST"}
+    plain = Fingerprint({**scope, "headers": [(b"content-type", b"application/json")]})
+    plain.update(sent.request.content)
+
+    async with platform.transaction() as session:
+        kept = await session.scalar(select(IdempotencyKey.fingerprint))
+
+    assert kept == platform.seal.mark(plain.hexdigest())
+    assert kept != plain.hexdigest()
 
 
 async def test_a_key_of_another_request_is_refused(ada: Client) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import update
 from starlette.requests import HTTPConnection
 
 from app.clock import now
+from app.errors import Forbidden
 from app.security import Role, User
 from app.services import Services
 from app.settings import Settings
@@ -116,3 +117,16 @@ async def change(platform: Services, account_id: str, **values: object) -> None:
     async with platform.transaction() as session:
         await session.execute(update(Account).where(Account.id == account_id).values(**values))
     await asyncio.sleep(2 * platform.settings.account_cache_s)
+
+
+async def test_an_account_that_is_closed_while_somebody_signs_in_stays_closed(
+    platform: Services, real_door: FastAPI
+) -> None:
+    async with platform.transaction() as session:
+        account = await accounts.create(session, "ada@example.org", verified=True)
+    await change(platform, account.id, disabled_at=now())
+    scope = {"type": "http", "headers": [], "client": ("192.0.2.1", 1), "app": real_door}
+
+    with pytest.raises(Forbidden):
+        async with platform.transaction() as session:
+            await sessions.open(platform, session, account, ["passkey"], HTTPConnection(scope))

@@ -1,11 +1,12 @@
 """Tokens of outside issuers are read as strictly as our own, by keys that are fetched seldom."""
 
+import asyncio
 import hmac
 import json
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,9 +17,11 @@ from fastapi import FastAPI
 from joserfc import jwt
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
+from app.errors import ServiceUnavailable
 from app.main import create_app
 from app.services import Services
 from app.users.identity import identify
+from app.users.outside import published
 from app.users.outside.configuration import OutsideIssuer
 from app.users.outside.published import Published
 from app.users.standing import Standings
@@ -251,3 +254,22 @@ async def test_a_disabled_account_is_not_opened_from_outside(
     await people.changed(platform, answer.json()["id"], disabled_at=datetime.now(UTC))
 
     assert await shown(client, issuer.token()) == 401
+
+
+async def test_an_issuer_that_drips_keeps_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(published, "LONGEST_S", 0.3)
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        with suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with asyncio.timeout(3):
+        with pytest.raises(ServiceUnavailable):
+            await Published().document(url)
+    server.close()

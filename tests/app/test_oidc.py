@@ -17,6 +17,7 @@ from app.main import create_app
 from app.services import Services
 from app.users.identity import identify
 from app.users.outside.configuration import OidcProvider
+from app.users.outside.providers import Metadata
 from tests.app import people
 from tests.app.conftest import Client, client_with
 from tests.app.people import EMAIL, PASSWORD, bearer
@@ -252,6 +253,20 @@ async def test_a_provider_that_names_itself_otherwise_is_not_used(
         async with client_with(served(platform, issuer=wrong), None) as client:
             answer = await Browser(client).start()
         assert check_problem(answer, 503)["code"] in ("oidc_unavailable", "issuer_unavailable")
+
+
+def test_a_provider_out_there_sends_us_to_no_port_of_our_own() -> None:
+    own = "http://127.0.0.1:8265/api/jobs"
+    good = {
+        name: "https://id.example.org/x"
+        for name in ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
+    }
+
+    assert Metadata.model_validate(good).as_guarded_as("https://id.example.org")
+    for name in ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint"):
+        turned = Metadata.model_validate(good | {name: own})
+        assert not turned.as_guarded_as("https://id.example.org")
+        assert turned.as_guarded_as("http://localhost:9000")
 
 
 async def test_a_code_used_twice_closes_what_it_opened(browser: Browser) -> None:

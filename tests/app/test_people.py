@@ -7,10 +7,12 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import select
 
+from app.permissions import SINGER, Permission
 from app.security import LOCAL_USER, Role
 from app.services import Services
 from app.tables import Account, AuditEntry
 from app.users import first_start
+from app.users.keys import service as api_keys
 from tests.app.conftest import Client, client_with
 from tests.app.test_identity import someone
 
@@ -103,3 +105,29 @@ async def test_nothing_but_known_roles_can_be_given(admin: Client, body: dict[st
 async def test_a_missing_user_is_missing(admin: Client) -> None:
     for user_id in ("usr_" + 32 * "0", "usr_%00", "rec_1"):
         assert (await admin.get(f"/v1/users/{user_id}")).status_code == 404
+
+
+async def test_a_key_that_manages_users_is_no_way_to_all_that_an_administrator_may(
+    real_door: FastAPI, platform: Services
+) -> None:
+    boss, _ = await someone(platform, Role.admin)
+    person, _ = await someone(platform, Role.coach)
+    scopes = ["users:manage", "coaching", *SINGER - {Permission.account}]
+    async with platform.transaction() as session:
+        key = api_keys.add(session, boss, name="desk", scopes=scopes).text
+    async with client_with(real_door, key) as desk:
+        more = [
+            await desk.patch(f"/v1/users/{person}", json={"roles": ["coach", "admin"]}),
+            await desk.patch(f"/v1/users/{person}", json={"roles": ["researcher"]}),
+            await desk.post("/v1/service-accounts", json={"name": "x", "roles": ["admin"]}),
+        ]
+        within = await desk.patch(f"/v1/users/{person}", json={"roles": ["coach", "singer"]})
+        less = await desk.patch(f"/v1/users/{boss}", json={"roles": ["admin"]})
+
+    assert [(reply.status_code, reply.json()["code"]) for reply in more] == [(403, "beyond_you")] * 3
+    assert [reply.status_code for reply in (within, less)] == [200, 200]
+
+
+@pytest.mark.parametrize("email", ["\0", "a\0b@example.org", "ada", "x" * 300])
+async def test_what_is_no_address_is_not_looked_for(admin: Client, email: str) -> None:
+    assert (await admin.get("/v1/users", params={"email": email})).status_code == 422

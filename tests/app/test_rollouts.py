@@ -11,10 +11,14 @@ from fastapi import FastAPI
 
 from app.main import create_app
 from app.rollouts.observations import Seen, Spread
+from app.security import Role
 from app.services import Services
 from app.tables import Gate
+from app.users.identity import identify
+from tests.app.people import changed
 from tests.app.rollouts import REA, audited, observe, operator, route, serve, version, wish
 from tests.app.test_events import served
+from tests.app.test_identity import someone
 
 Client = httpx2.AsyncClient
 CANARY = {"family": "pitch", "version": "2", "percent": 25, "reason": "clearer on noise"}
@@ -333,6 +337,30 @@ async def test_watchers_see_the_newest_change_and_then_each_as_it_happens(
         types += [line async for line in first(lines, 1)]
 
     assert types == ["event: adjust", "event: promote"]
+
+
+async def test_who_is_demoted_while_they_watch_sees_no_more(
+    rea: Client, platform: Services
+) -> None:
+    """By the real door: an access token is looked at again before anything more is told."""
+    await serve(platform)
+    await rea.post("/v1/rollouts", json=CANARY)
+    person, key = await someone(platform, Role.researcher)
+    headers = {"Authorization": f"Bearer {key}"}
+    async with (
+        served(create_app(replace(platform, identity=identify))) as url,
+        Client(base_url=url, headers=headers) as client,
+        client.stream("GET", "/v1/rollouts/pitch/events") as response,
+        asyncio.timeout(10),
+    ):
+        lines = response.aiter_lines()
+        types = [line async for line in first(lines, 1)]
+        await changed(platform, person, roles=["singer"])
+        await asyncio.sleep(2 * platform.settings.account_cache_s)
+        await rea.post("/v1/rollouts/pitch/promote")
+        types += [line async for line in first(lines, 1)]
+
+    assert types == ["event: start"]
 
 
 async def first(lines: AsyncIterator[str], count: int) -> AsyncIterator[str]:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app import upkeep
+from app.mail import MAX_ATTEMPTS
 from app.services import Services
 from app.tables import (
     Account,
@@ -150,6 +151,22 @@ async def test_what_nobody_can_use_any_more_goes(platform: Services) -> None:
             IdempotencyKey.key, OneTimeToken.digest, Mail.to, SignIn.id, RefreshToken.digest
         ):  # fmt: skip
             assert list(await session.scalars(select(column))) == ["new"]
+
+
+async def test_a_letter_that_was_given_up_goes_and_one_that_waits_stays(
+    platform: Services,
+) -> None:
+    old = datetime.now(UTC) - timedelta(days=2)
+    async with platform.transaction() as session:
+        for name, attempts in (("given up", MAX_ATTEMPTS), ("waits", MAX_ATTEMPTS - 1)):
+            session.add(
+                Mail(to=name, subject="", body="", attempts=attempts, available_at=old)
+            )
+
+    await upkeep.expire(platform)
+
+    async with platform.transaction() as session:
+        assert list(await session.scalars(select(Mail.to))) == ["waits"]
 
 
 async def test_of_several_upkeeps_one_sweeps_and_none_stops_at_a_failure(

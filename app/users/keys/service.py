@@ -7,12 +7,13 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Select, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import audit, clock, ids
-from app.errors import Conflict, Forbidden, NotFound
-from app.permissions import SCOPES, Permission, granted
+from app import audit, clock, ids, mail
+from app.errors import Conflict, NotFound
+from app.permissions import SCOPES, Permission, require_to_give
 from app.sealing import digest, opaque
 from app.security import User
 from app.tables import Account, ApiKey
+from app.users import accounts, letters
 
 PREFIX = "voc_"  # what tells a key from a token, for us and for whoever scans for leaked secrets
 MOST = 50  # live keys of one account
@@ -68,9 +69,8 @@ async def create(
     scopes: Collection[Permission],
     lives_days: int | None,
 ) -> Made:
-    """A key of that account, which must be locked. Nobody gives what they may not do themselves."""
-    if beyond := sorted(set(scopes) - granted(user)):
-        raise Forbidden(f"You may not do this yourself: {', '.join(beyond)}.", code="beyond_you")
+    """A key of that account, which must be locked."""
+    require_to_give(user, scopes)
     counted = select(func.count()).select_from(_of(account.id).where(_live()).subquery())
     if (await session.scalar(counted) or 0) >= MOST:
         raise Conflict(f"An account has at most {MOST} keys: revoke one.", code="too_many_keys")
@@ -78,6 +78,8 @@ async def create(
     if lives_days is not None:
         made.row.expires_at = clock.after(lives_days * DAY_S)
     note(session, user.id, "create", made.row)
+    if address := accounts.reachable(account):
+        mail.write(session, address, *letters.key_made(name))
     await session.flush()
     await session.refresh(made.row)
     return made
@@ -115,6 +117,12 @@ async def revoke(session: AsyncSession, user: User, account_id: str, key_id: str
     if row.revoked_at is None:
         row.revoked_at = await session.scalar(select(clock.now()))
         note(session, user.id, "revoke", row)
+
+
+async def end_all(session: AsyncSession, account_id: str) -> None:
+    """Of an account that somebody else may have been in."""
+    theirs = update(ApiKey).where(ApiKey.user_id == account_id, ApiKey.revoked_at.is_(None))
+    await session.execute(theirs.values(revoked_at=clock.now()))
 
 
 def note(session: AsyncSession, actor_id: str, what: str, row: ApiKey) -> None:

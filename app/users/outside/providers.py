@@ -43,6 +43,16 @@ class Metadata(BaseModel):
     token_endpoint_auth_methods_supported: list[str] = ["client_secret_basic"]
     authorization_response_iss_parameter_supported: bool = False
 
+    def as_guarded_as(self, issuer: str) -> bool:
+        """Plain http is for a provider on this machine: no other one sends us to our own ports."""
+        named = (
+            self.authorization_endpoint,
+            self.token_endpoint,
+            self.jwks_uri,
+            self.userinfo_endpoint or issuer,
+        )
+        return issuer.startswith("http:") or all(each.startswith("https:") for each in named)
+
 
 class Claims(BaseModel):
     """What a provider says of somebody, in the ID token or at its userinfo endpoint."""
@@ -72,6 +82,8 @@ async def metadata(services: Services, provider: OidcProvider) -> Metadata:
         found = Metadata.model_validate(await services.published.document(url))
     except ValidationError as error:
         raise _unfit("It describes itself in a way that we cannot use.") from error
+    if not found.as_guarded_as(provider.issuer):
+        raise _unfit("It names addresses that it cannot have.")
     if found.issuer != provider.issuer:  # exactly: another issuer's tokens would be taken for its
         raise _unfit("It calls itself another issuer than the one it is configured as.")
     return found

@@ -15,7 +15,8 @@ from app.errors import ServiceUnavailable, Unauthorized
 from app.tables import Json
 
 STALE_S = 24 * 3600.0  # for so long a document serves while its address does not answer
-TIMEOUT_S = 5.0
+TIMEOUT_S = 5.0  # of each step
+LONGEST_S = 10.0  # of all of them
 LARGEST = 1024 * 1024  # bytes
 
 log = structlog.get_logger(__name__)
@@ -87,8 +88,9 @@ def _keys(document: Json) -> list[Key]:
 async def _renewed(url: str, kept: _Kept | None) -> _Kept:
     now = monotonic()
     try:
-        return _Kept(await _fetch(url), now, now)
-    except (Unfetched, httpx2.HTTPError, ValueError) as error:
+        async with asyncio.timeout(LONGEST_S):  # one that drips would keep all who wait for it
+            return _Kept(await _fetch(url), now, now)
+    except (Unfetched, httpx2.HTTPError, TimeoutError, ValueError) as error:
         log.warning("document_not_fetched", url=url, why=type(error).__name__)
         return _Kept(kept.document, kept.at, now) if kept else _Kept(None, now, now)
 

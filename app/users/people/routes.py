@@ -14,6 +14,7 @@ from app.strict_json import StrictRoute
 from app.tables import Account
 from app.users.me.profile import Label
 from app.users.people import service as people
+from app.users.schemas import Email
 
 router = APIRouter(prefix="/v1/users", tags=["people"], route_class=StrictRoute)
 services = APIRouter(prefix="/v1/service-accounts", tags=["people"], route_class=StrictRoute)
@@ -74,7 +75,7 @@ async def list_users(
     limit: Limit = 20,
     cursor: Cursor = None,
     role: Annotated[Role | None, Query(description="Only who has it.")] = None,
-    email: Annotated[str | None, Query(max_length=320, description="Exactly this one.")] = None,
+    email: Annotated[Email | None, Query(description="Exactly this one.")] = None,
 ) -> PersonPage:
     """Everybody, newest first, service accounts too."""
     query = people.known(role=role, email=email)
@@ -92,8 +93,10 @@ async def get_user(user_id: str, user: MayManageUsers, session: SessionDep) -> P
 async def update_user(
     user_id: str, asked: RolesIn, user: MayManageUsers, session: SessionDep
 ) -> PersonOut:
-    """Give and take roles: these, and no others. In effect within seconds."""
-    return PersonOut.of(await people.set_roles(session, user.id, user_id, set(asked.roles)))
+    """Give and take roles: these, and no others; none that can do more than you. In effect within
+    seconds."""
+    account = await people.set_roles(session, user.id, user_id, set(asked.roles), giver=user)
+    return PersonOut.of(account)
 
 
 @router.post("/{user_id}/disable", responses=documented(401, 403, 404, 409, 422))
@@ -113,6 +116,6 @@ async def create_service_account(
     asked: ServiceAccountIn, user: MayManageUsers, session: SessionDep, response: Response
 ) -> PersonOut:
     """An account for programs: nobody signs in to it. Roles and the door go as with people."""
-    account = await people.create_service(session, user.id, name=asked.name, roles=set(asked.roles))
+    account = await people.create_service(session, user, name=asked.name, roles=set(asked.roles))
     response.headers["Location"] = f"/v1/users/{account.id}"
     return PersonOut.of(account)

@@ -5,9 +5,9 @@ from collections.abc import Collection
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import audit, clock, ids, pages
+from app import audit, clock, ids, pages, permissions
 from app.errors import Conflict, NotFound
-from app.security import Role
+from app.security import Role, User
 from app.tables import Account
 from app.users import accounts, sessions
 
@@ -66,31 +66,42 @@ async def create(
 
 
 async def create_service(
-    session: AsyncSession, actor_id: str, *, name: str, roles: Collection[Role]
+    session: AsyncSession, user: User, *, name: str, roles: Collection[Role]
 ) -> Account:
-    """An account that nobody signs in to; programs come in with its keys."""
+    """An account that nobody signs in to; programs come in with its keys. Raises Forbidden."""
+    _check_gift(user, roles)
     account = Account(
         id=ids.new("usr"),
         roles=sorted(map(str, roles)),
         is_service=True,
-        owner_id=actor_id,
+        owner_id=user.id,
         profile={"display_name": name},
     )
     session.add(account)
     await session.flush()
     await session.refresh(account)
-    _note(session, actor_id, "create_service", account, {"name": name, "roles": account.roles})
+    _note(session, user.id, "create_service", account, {"name": name, "roles": account.roles})
     return account
 
 
 async def set_roles(
-    session: AsyncSession, actor_id: str, account_id: str, roles: Collection[Role]
+    session: AsyncSession,
+    actor_id: str,
+    account_id: str,
+    roles: Collection[Role],
+    *,
+    giver: User | None = None,
 ) -> Account:
-    """Whoever loses a role must get a new token before anything else is answered."""
+    """Whoever loses a role must get a new token before anything else is answered.
+
+    `giver`: who asks at the door. Raises Forbidden where they give more than they may do.
+    """
     account = await _changing(session, account_id, stays_admin=Role.admin in roles)
     before, after = account.roles, sorted(map(str, roles))
     if before == after:
         return account
+    if giver is not None:
+        _check_gift(giver, set(roles) - set(map(Role, before)))
     account.roles = after
     if set(before) - set(after):
         account.epoch += 1
@@ -144,6 +155,11 @@ async def _changing(session: AsyncSession, account_id: str, *, stays_admin: bool
     if not stays_admin:
         await need_another_admin(session, account_id)
     return await accounts.locked(session, account_id)
+
+
+def _check_gift(user: User, roles: Collection[Role]) -> None:
+    """What is done in person is given with any role: no key has it to give."""
+    permissions.require_to_give(user, permissions.of(roles) & permissions.SCOPES)
 
 
 def _note(
