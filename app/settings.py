@@ -142,8 +142,8 @@ class Settings(BaseSettings):
 
     drills: bool = Field(
         default=False,
-        description="To drill rollouts: versions may be told to fail (tag drill.fault), and anybody "
-        "may come in as whom X-Drill-User names, with every role. Never where people are.",
+        description="To drill rollouts: versions may be told to fail (tag drill.fault), and "
+        "anybody may come in as whom X-Drill-User names, with every role. Never where people are.",
     )
 
     @property

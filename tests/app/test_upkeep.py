@@ -159,9 +159,7 @@ async def test_a_letter_that_was_given_up_goes_and_one_that_waits_stays(
     old = datetime.now(UTC) - timedelta(days=2)
     async with platform.transaction() as session:
         for name, attempts in (("given up", MAX_ATTEMPTS), ("waits", MAX_ATTEMPTS - 1)):
-            session.add(
-                Mail(to=name, subject="", body="", attempts=attempts, available_at=old)
-            )
+            session.add(Mail(to=name, subject="", body="", attempts=attempts, available_at=old))
 
     await upkeep.expire(platform)
 
