@@ -33,6 +33,10 @@ async def admit(connection: HTTPConnection, operation: str) -> User:
     return user
 
 
+def reads(connection: HTTPConnection) -> bool:
+    return connection.scope.get("method", "GET") in _READING
+
+
 async def limit_unknown(connection: HTTPConnection, operation: str) -> None:
     """What anybody may try is counted by address, whoever they turn out to be."""
     path = connection.scope["path"]
@@ -51,8 +55,8 @@ async def _spend_by_address(connection: HTTPConnection, policy: Policy) -> None:
 
 
 async def _spend_by_user(connection: HTTPConnection, user: User, operation: str) -> None:
-    reads = connection.scope.get("method", "GET") in _READING
-    await ratelimits.spend(connection, ratelimits.READS if reads else ratelimits.WRITES, user.id)
+    policy = ratelimits.READS if reads(connection) else ratelimits.WRITES
+    await ratelimits.spend(connection, policy, user.id)
     if operation in ratelimits.DECODES:
         await ratelimits.spend(connection, ratelimits.HEAVY, user.id)
     if user.scopes is not None:

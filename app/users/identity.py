@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
+from app.admission import reads
 from app.errors import Unauthorized
 from app.security import Role, User
 from app.services import Services
@@ -31,7 +32,9 @@ async def identify(connection: HTTPConnection) -> User:
     if services.settings.drills and drilled:  # rollouts are sticky by user
         return User(drilled, frozenset(Role))
     shown = await _shown(services, _token(connection))
-    standing = await services.standings.of(shown.account_id, shown.session_id)
+    standing = await services.standings.of(
+        shown.account_id, shown.session_id, fresh=not reads(connection)
+    )
     if standing is None or (shown.epoch is not None and shown.epoch < standing.epoch):
         raise refused()  # a newer epoch than what is remembered is ours too: we signed it
     return User(shown.account_id, standing.roles, shown.scopes, shown.session_id)

@@ -21,18 +21,21 @@ class Standing:
 
 class Standings:
     """Asks the database once in `lives_s` for each account and device: whoever is disabled,
-    demoted or signed out keeps for no longer what they had."""
+    demoted or signed out reads for no longer what they could. `fresh`: what it remembers will not
+    do, since what is made now, a key say, would outlast it."""
 
     def __init__(self, sessions: async_sessionmaker[AsyncSession], lives_s: float) -> None:
         self._sessions = sessions
         self._lives_s = lives_s
         self._known: dict[tuple[str, str | None], tuple[float, Standing | None]] = {}
 
-    async def of(self, account_id: str, session_id: str | None = None) -> Standing | None:
+    async def of(
+        self, account_id: str, session_id: str | None = None, *, fresh: bool = False
+    ) -> Standing | None:
         """None: no such account, or it is disabled, or that device is signed out."""
         who, asked = (account_id, session_id), monotonic()
         until, standing = self._known.get(who, (0.0, None))
-        if asked < until:
+        if asked < until and not fresh:
             return standing
         standing = await self._asked(account_id, session_id)
         if len(self._known) >= MOST:

@@ -16,6 +16,7 @@ from app.settings import Settings
 from app.tables import Account
 from app.users import accounts, sessions
 from app.users.keys import service as api_keys
+from tests.app import people
 from tests.app.conftest import client_with
 from tests.app.test_problems import check_problem
 
@@ -130,3 +131,21 @@ async def test_an_account_that_is_closed_while_somebody_signs_in_stays_closed(
     with pytest.raises(Forbidden):
         async with platform.transaction() as session:
             await sessions.open(platform, session, account, ["passkey"], HTTPConnection(scope))
+
+
+async def test_who_was_signed_out_makes_nothing_more_however_well_they_are_remembered(
+    platform: Services, stranger: Client
+) -> None:
+    """A key that was made in the seconds of the cache would open the door for ever."""
+    await people.account(platform)
+    shown = people.bearer(await people.signed_in(stranger))
+    wanted = {"name": "harvest", "scopes": ["analyze"]}
+    async with client_with(people.replica(platform, cache_s=60), None) as elsewhere:
+        before = await elsewhere.get("/v1/me", headers=shown)
+        await stranger.post("/v1/auth/sign-out-everywhere", headers=shown)
+        after = await elsewhere.post("/v1/me/api-keys", json=wanted, headers=shown)
+        again = await elsewhere.get("/v1/me", headers=shown)
+
+    assert before.status_code == 200
+    check_problem(after, 401)
+    check_problem(again, 401)
