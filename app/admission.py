@@ -60,5 +60,5 @@ async def _spend_by_user(connection: HTTPConnection, user: User, operation: str)
     if operation in ratelimits.DECODES:
         await ratelimits.spend(connection, ratelimits.HEAVY, user.id)
     if user.scopes is not None:
-        key = digest(connection.headers.get("authorization", ""))
+        key = digest(connection.headers.get("authorization", "").partition(" ")[2].strip(" "))
         await ratelimits.spend(connection, ratelimits.KEYS, key)

@@ -121,8 +121,11 @@ async def test_a_key_is_counted_beside_its_owner(counted: Services) -> None:
     _, key = await someone(counted)
     async with client_with(app, key) as program:
         response = await program.get("/v1/recordings")
+        respelt = {"Authorization": f"bearer   {key}"}
+        again = await program.get("/v1/recordings", headers=respelt)
 
     assert response.headers["ratelimit-policy"] == '"reads";q=20;w=60, "keys";q=600;w=60'
+    assert '"keys";r=598' in again.headers["ratelimit"]
 
 
 async def test_strangers_and_guesses_are_counted_by_address(counted: Services) -> None:
