@@ -394,7 +394,6 @@ class OneTimeToken(Table):
     purpose: Mapped[str]
     user_id: Mapped[str | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     data: Mapped[Json] = mapped_column(server_default=text("'{}'"))
-    attempts: Mapped[int] = mapped_column(server_default="0")
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
